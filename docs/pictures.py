@@ -38,11 +38,11 @@ COLOURS = {
     "not enough data": "#eef1f5",
     "stable": "#bfe3cc",
     "unclear": "#a99bd6",
-    "shifted": "#e8d27a",
+    "shifted": "#d9b83c",
     "drifted": "#ee9440",
     "major": "#e0566c",
 }
-"""Colours of the drift page, by verdict."""
+"""Colours by verdict: of live rows on the drift page, and of its lighter grounds where that has none."""
 
 Floats = NDArray[np.float64]
 
@@ -153,10 +153,10 @@ def picture_of_bins() -> str:
     density = np.array(item.counts[1:-1]) / widths
     y = Axis(0, float(density.max()), 210, 50)
 
-    parts = key(30, 28, [(LIVE, "training rows by bin, per unit of the feature")])
+    parts = key(30, 28, [(TRAINING, "training rows by bin, per unit of the feature")])
     parts.append(label(420, 28, "┆ deciles", fill=MARK))
     for lower, upper, height in zip(bounds, bounds[1:], density, strict=False):
-        parts.append(box(x(lower), y(height), x(min(upper, x.high)) - 1, 210, LIVE))
+        parts.append(box(x(lower), y(height), x(min(upper, x.high)) - 1, 210, TRAINING))
     for decile in item.group_bounds[1:-1]:
         parts.append(line(x(decile), 44, x(decile), 210, MARK, dashes="3 3"))
     parts.append(line(30, 210, WIDTH - 30, 210, TEXT))

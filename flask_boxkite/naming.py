@@ -28,6 +28,7 @@ __all__ = [
     "OUTPUT_GAP",
     "PREDICTION_ID_HEADER",
     "RARE",
+    "REDACTED",
     "REJECTIONS",
     "STATE_FILES",
     "STATUSES",
@@ -83,6 +84,9 @@ DROP_REASONS = (
 REJECTIONS = ("unknown", "repeated", "late", "invalid", "failed")
 """Reasons for which an outcome is not counted: no such prediction is known (its id may be damaged or forged); it was
 counted before; its prediction is too long ago to be remembered; the actual value cannot be read; the disk is full."""
+
+REDACTED = "[redacted]"
+"""Placeholder in a record of a value that ``BOXKITE_REDACT`` hides."""
 
 # Results of reading and writing files of counts.
 FOLDED = "folded"

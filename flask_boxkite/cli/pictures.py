@@ -25,7 +25,6 @@ _WIDE = 100
 _NARROW = 64
 _TOP = 3
 _HEIGHT = 10
-_COLOUR = "cyan"
 _NONE = "\N{EN DASH}"
 
 
@@ -51,7 +50,7 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     table.add_column("variable", max_width=28 if is_wide else 20)
     if not is_narrow:
         table.add_column("kind", no_wrap=True)
-    table.add_column("distribution", no_wrap=True, style=_COLOUR)
+    table.add_column("distribution", no_wrap=True)
     if not is_narrow:
         table.add_column("values")
     table.add_column("missing", justify="right", no_wrap=True)
@@ -114,7 +113,7 @@ def _show_histogram(console: Console, chart: Histogram) -> None:
     letters = max(min(room // len(shares), 2), 1)
     top = percent(float(shares.max(initial=0.0)))
     for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
-        console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
+        console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip()), sep="")
 
     width = letters * len(shares)
     lower, upper = _ends(chart)
@@ -136,4 +135,4 @@ def _show_categories(console: Console, chart: Categories) -> None:
     for one in bars:
         label = Text(printable(one.label))
         label.truncate(name_width, overflow="ellipsis", pad=True)
-        console.print(label, f"{percent(one.before):>6}", Text(bar(one.before / highest, room), style=_COLOUR))
+        console.print(label, f"{percent(one.before):>6}", Text(bar(one.before / highest, room)))

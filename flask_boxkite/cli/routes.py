@@ -1,23 +1,26 @@
-"""Requests to an app's own metrics and page, as from Prometheus and a browser, to see whether they answer."""
+"""Requests to an app's own routes, as from Prometheus, a browser and a sender of outcomes: do they answer?"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, got_request_exception, request_finished
-from werkzeug.test import Client
+from werkzeug.test import Client, TestResponse
 
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import Settings
+from flask_boxkite.web.http import POLICY
 from flask_boxkite.web.monitored_app import monitored_app
-from flask_boxkite.web.routes import DASHBOARD, METRICS, mounted_elsewhere
+from flask_boxkite.web.routes import DASHBOARD, METRICS, OUTCOMES, csrf_of, mounted_elsewhere
 
 __all__ = ["probe_routes"]
 
+
+_OUTCOMES_KEY = "BOXKITE_OUTCOMES_PATH"
 
 MANY_SERIES = 100_000
 """Number of series from which a scrape is large for Prometheus."""
@@ -30,15 +33,17 @@ class _Route(NamedTuple):
         path: Path of the route.
         blueprint: Name of its blueprint.
         key: Name of the setting with its path.
-        mark: Bytes that only our answer contains.
+        is_ours: Function that tells our answer from others.
         text: Text about a route that answers.
+        method: Method of the request; a POST sends an empty list as JSON.
     """
 
     path: str
     blueprint: str
     key: str
-    mark: bytes
+    is_ours: Callable[[TestResponse], bool]
     text: str
+    method: str = "GET"
 
 
 class _Answer(NamedTuple):
@@ -46,7 +51,7 @@ class _Answer(NamedTuple):
 
     Attributes:
         status: Status of the answer.
-        is_ours: Whether it contains our mark.
+        is_ours: Whether it is ours.
         location: Target of a redirect; empty if it is not one.
         reached: Whether the request reached the app itself, and no middleware answered first.
         limits: Limits of requests that were applied, as texts.
@@ -64,7 +69,7 @@ class _Answer(NamedTuple):
 
 
 def probe_routes(app: Flask) -> Iterator[Outcome]:
-    """Request the metrics and, if it has an address, the page; but not a page that the app's own function protects.
+    """Request the metrics, send an empty list of outcomes, and request a page that no function of the app protects.
 
     Args:
         app: App to test; its middleware and hooks run as for any request.
@@ -72,18 +77,40 @@ def probe_routes(app: Flask) -> Iterator[Outcome]:
     state = monitored_app(app)
     assert state is not None
     state.has_begun = True  # this request must not count as the first of a server
+    state.exempt_outcomes(app)  # as the first request does
     settings = state.settings
     who = "everyone with the token" if settings.metrics_token else "everyone who reaches the server"
     if settings.metrics_path is not None:
         text = f"Metrics are at '{settings.metrics_path}', for {who}."
-        mark = b"boxkite_capture_errors_total"
-        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, text))
+        is_ours = _with(b"boxkite_capture_errors_total")
+        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", is_ours, text))
 
     access = state.access
     if access.is_deployed and access.path is not None and access.guard is None:
         path = f"{access.path.rstrip('/')}/"
         text = f"The drift page is at '{path}', for {who}."
-        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", text))
+        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", _with(b"boxkite.css"), text))
+    if settings.outcomes_path is not None:
+        yield from _probe(app, settings, _route_of_outcomes(settings.outcomes_path, settings))
+
+
+def _with(mark: bytes) -> Callable[[TestResponse], bool]:
+    return lambda response: response.status_code == 200 and mark in response.data
+
+
+def _route_of_outcomes(path: str, settings: Settings) -> _Route:
+    if settings.metrics_token is None:
+        # The guard may refuse this request in any way, but not as the protection of forms does.
+        text = f"Outcomes are taken at '{path}', from those whom the guard lets in."
+        return _Route(path, OUTCOMES, _OUTCOMES_KEY, lambda response: 400 != response.status_code < 500, text, "POST")
+    text = f"Outcomes are taken at '{path}', from everyone with the token."
+    return _Route(path, OUTCOMES, _OUTCOMES_KEY, _is_of_outcomes, text, "POST")
+
+
+def _is_of_outcomes(response: TestResponse) -> bool:
+    """Say whether the route of outcomes has answered: it refuses them if no model has actual values."""
+    policy = "Content-Security-Policy"
+    return response.status_code in (200, 409) and response.headers.get(policy) == POLICY[policy]
 
 
 def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
@@ -135,11 +162,11 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
 
     finished = request_finished.connected_to(receive, app)
     with _quiet(app), finished, got_request_exception.connected_to(receive_error, app):
-        response = Client(app).get(route.path, base_url=base_url, headers=headers)
-    is_ours = response.status_code == 200 and route.mark in response.data
+        body: dict[str, Any] = {"json": []} if route.method == "POST" else {}
+        response = Client(app).open(route.path, method=route.method, base_url=base_url, headers=headers, **body)
     return _Answer(
         response.status_code,
-        is_ours,
+        route.is_ours(response),
         response.location or "",
         bool(is_reached),
         limits,
@@ -191,6 +218,9 @@ def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
         return f"'{path}' is redirected to '{answer.location}'.", f"Is it a login? {_pass(route)}"
     if answer.status == 429:
         return f"'{path}' is refused with status 429: too many requests.", _exemption(route)
+    if route.blueprint == OUTCOMES and answer.status == 400 and csrf_of(app) is not None:
+        what = f"'{path}' is refused with status 400, probably by Flask-WTF's CSRFProtect: senders have no form."
+        return what, f"csrf.exempt(app.blueprints['{OUTCOMES}']) lets them through; the guard still decides who may."
     if answer.status in (401, 403):
         return f"'{path}' is refused with status {answer.status}.", f"Is it a login? {_pass(route)}"
     if answer.status == 200:

@@ -15,18 +15,19 @@ from flask_boxkite.page.wording import seconds
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 
-__all__ = ["show_model", "show_problems"]
+__all__ = ["STYLES", "show_model", "show_problems"]
 
 _WIDE = 100
 _NARROW = 72
-_STYLES = {
+STYLES = {
     "major": "bold red",
-    "drifted": "red",
+    "drifted": "dark_orange",
     "shifted": "yellow",
     "unclear": "magenta",
     "stable": "green",
     "not enough data": "dim",
 }
+"""Style of each verdict, in the colours of the page."""
 
 
 def show_model(
@@ -100,7 +101,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
         table.add_column("to", justify="right", no_wrap=True)
     for item in items:
         cells = _numbers(item, today)
-        verdict = Text(item["verdict"], style=_STYLES[item["verdict"]])
+        verdict = Text(item["verdict"], style=STYLES[item["verdict"]])
         moved = () if is_narrow else _moved(item)
         table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
 

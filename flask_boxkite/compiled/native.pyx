@@ -16,7 +16,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf
+from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf, signbit
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -772,6 +772,7 @@ cdef class IdMaker:
         """Take new random bytes. They and the fork mark change together, so that a child cannot use its parent's."""
         pool = os.urandom(16 * POOL_SIZE)
         mark = self.mark if self.mark[0] else self.fork_mark()
+        before = self.mark  # its end lets other threads run, so it must not end in between
         self.pool, self.mark, self.left = pool, mark, POOL_SIZE
         return 0
 
@@ -807,35 +808,38 @@ cdef class Seal:
     Args:
         numbers_hash: Keyed hash, copied for each id, that gives the id its numbers.
         kind: Type of an id, a tuple of its text, its uuid and its time.
-        rounding: Rounding of outputs.
+        code: Code of outputs, a `SingleCode` or a `PointCode`.
     """
 
     cdef object numbers_hash, kind
     cdef double* ends  # of the bins, the first and the last infinite
     cdef Py_ssize_t bounds
-    cdef double below_one
+    cdef double origin, unit
+    cdef bint is_point, is_probability
 
-    def __cinit__(self, numbers_hash, kind, rounding):
-        self.bounds = len(rounding.bounds)
+    def __cinit__(self, numbers_hash, kind, code):
+        self.bounds = len(getattr(code, "bounds", ()))
         self.ends = <double*>PyMem_Malloc((self.bounds + 2) * sizeof(double))
         if self.ends == NULL:
             raise MemoryError
 
-    def __init__(self, numbers_hash, kind, rounding):
-        self.numbers_hash, self.kind, self.below_one = numbers_hash, kind, rounding.below_one
-        for index, end in enumerate((-INFINITY, *rounding.bounds, INFINITY)):
+    def __init__(self, numbers_hash, kind, code):
+        self.numbers_hash, self.kind, self.is_point = numbers_hash, kind, hasattr(code, "unit")
+        if self.is_point:
+            self.origin, self.unit = code.origin, code.unit
+            return
+        self.is_probability = code.is_probability
+        for index, end in enumerate((-INFINITY, *code.bounds, INFINITY)):
             self.ends[index] = end
 
     def __dealloc__(self):
         PyMem_Free(self.ends)
 
     def __call__(self, prediction, double value):
-        """Return the sealed id; None if no float32 lies in the output's bin."""
-        cdef float single
+        """Return the sealed id; None if no bits stand for the output."""
         cdef uint32_t bits
-        if not self.round(value, &single):
+        if not (self.point(value, &bits) if self.is_point else self.single(value, &bits)):
             return None
-        memcpy(&bits, &single, 4)
 
         cdef bytes whole = prediction[0].encode("utf-8", "surrogatepass")
         cdef Py_ssize_t size = PyBytes_GET_SIZE(whole), start = size - 19
@@ -852,10 +856,34 @@ cdef class Seal:
         entity_id = PyUnicode_DecodeASCII(text + size - 36, 36, NULL)
         return new_tuple(self.kind, (PyUnicode_DecodeUTF8(text, size, "surrogatepass"), entity_id, prediction[2]))
 
-    cdef bint round(self, double value, float* single) noexcept:
-        """Set the float32 that stands for an output; return whether there is one."""
-        single[0] = <float>value
-        if not isfinite(single[0]):
+    cdef bint point(self, double value, uint32_t* bits) noexcept:
+        """Set the bits of `PointCode`; return whether there are some."""
+        cdef double distance = (value - self.origin) / self.unit, outer
+        cdef uint64_t outside
+        if -1.0 <= distance < 0.9999999995343387:
+            bits[0] = <uint32_t>((distance + 1.0) * 1073741824.0 + 0.5)
+            return True
+        outer = 1.0 if fabs(distance) < 1.0 else fabs(distance)
+        memcpy(&outside, &outer, 8)
+        outside = (outside - (<uint64_t>1023 << 52) + (1 << 25)) >> 26
+        if outside < 1 << 29:
+            bits[0] = <uint32_t>1 << 31 | outside | (distance < 0) << 29
+            return True
+        cdef float single = <float>value
+        memcpy(bits, &single, 4)
+        if not isfinite(single):
+            return False
+        bits[0] = (bits[0] + 2) >> 2
+        if bits[0] & 0x1FFFFFFF >= 0x1FE00000:
+            return False
+        bits[0] |= <uint32_t>3 << 30
+        return True
+
+    cdef bint single(self, double value, uint32_t* bits) noexcept:
+        """Set the bits of `SingleCode`; return whether there are some."""
+        cdef double shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
+        cdef float single = <float>(-(shift - value) if shift else value)
+        if not isfinite(single):
             return False
         cdef Py_ssize_t low = 0, high = self.bounds, middle
         while low < high:
@@ -865,11 +893,13 @@ cdef class Seal:
             else:
                 high = middle
         cdef double lower = self.ends[low], upper = self.ends[low + 1]
-        if value < 1 and upper > self.below_one:
-            upper = self.below_one
-        if not lower < single[0] <= upper:
-            single[0] = nextafterf(single[0], <float>INFINITY if single[0] <= lower else -<float>INFINITY)
-        return lower < single[0] <= upper and isfinite(single[0])
+        if not lower < self.number(single) <= upper:
+            single = nextafterf(single, <float>INFINITY if self.number(single) <= lower else -<float>INFINITY)
+        memcpy(bits, &single, 4)
+        return lower < self.number(single) <= upper and isfinite(single)
+
+    cdef inline double number(self, float single) noexcept:
+        return single + 1.0 if self.is_probability and signbit(single) else single
 
 
 cdef uint64_t little(const unsigned char* start, int size) noexcept:

@@ -52,6 +52,7 @@ __all__ = [
     "numbers",
     "percent",
     "percents",
+    "rounded",
     "since_cell",
     "size_cell",
     "size_meaning",
@@ -355,9 +356,14 @@ def _is_negligible(lower: float, upper: float) -> bool:
 
 
 def numbers(values: Sequence[float]) -> list[str]:
-    """Write numbers with enough digits, at least three, to distinguish unequal ones."""
+    """Write numbers with enough digits to distinguish unequal ones: at least three, of large numbers four."""
     digits = _digits_apart(values, 3)
-    return [number(value, digits) for value in values]
+    return [number(value if abs(value) < 1e4 else rounded(value, max(digits, 4)), digits) for value in values]
+
+
+def rounded(value: float, digits: int) -> float:
+    """Round a number to significant digits; infinity and NaN are not changed."""
+    return float(f"{value:.{digits}g}")
 
 
 def number(value: float | None, digits: int = 3) -> str:

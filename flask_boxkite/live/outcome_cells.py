@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.baseline.codes import NEAREST, largest_step, number_code
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation, Validation
 from flask_boxkite.naming import REJECTIONS
 
@@ -193,5 +194,6 @@ def _limits(validation: Validation) -> tuple[()] | tuple[float, float]:
     if not isinstance(validation, RegressionValidation):
         return ()
     root = math.sqrt(validation.mean_square)
-    rounding = max(map(abs, validation.upper_bounds), default=0.0) * float(np.finfo(np.float32).eps)
+    # Without any error, outputs may yet be of float32 somewhere on their way.
+    rounding = largest_step(number_code(validation) if root > 0 else NEAREST, validation.upper_bounds)
     return CAP * root, max(math.sqrt(validation.rows) * root * (1 + 1e-9), rounding)

@@ -27,7 +27,8 @@ from flask_boxkite.monitoring.functions import checked_functions, functions_of
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
-from flask_boxkite.outcomes.model import Given
+from flask_boxkite.outcomes.model import Found, Given, ModelOutcomes
+from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:
     from flask_boxkite.monitoring.findings import Finding, Level
@@ -168,7 +169,7 @@ class AppMonitor:
         """Count the value that came true for a prediction, as `Boxkite.log_outcome` does; return whether it was."""
         if not self.settings.enabled:
             return False
-        text = None if key is None else str(key)
+        text = None if key is None else key_of(key) or str(key)
         return self.log_outcomes([Given(prediction_id, actual, predicted, text)], model)[0] is None
 
     def log_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[str | None]:
@@ -176,7 +177,7 @@ class AppMonitor:
 
         Args:
             given: The outcomes.
-            model: Name of the model; None to find it by the ids.
+            model: Name of the model; None for the one that made the id, or for all that know the key.
 
         Raises:
             BoxkiteError: The baseline has no actual values to compare with.
@@ -191,18 +192,19 @@ class AppMonitor:
             )
             raise BoxkiteError(msg)
 
-        # Outcomes of an unknown prediction are counted, as rejected, for the first model.
-        numbers: dict[int, list[int]] = {}
+        # An outcome by key may be of several models, so it may have several answers.
+        each = [outcomes for _, outcomes in judged]
+        batches: dict[int, list[tuple[int, Given, Found | None]]] = {}
         for number, item in enumerate(given):
-            places = [place for place, (_, outcomes) in enumerate(judged) if len(judged) == 1 or outcomes.knows(item)]
-            numbers.setdefault(places[0] if places else 0, []).append(number)
-        answers: list[str | None] = [None] * len(given)
-        for place, own in numbers.items():
+            for place, found in _found(item, each):
+                batches.setdefault(place, []).append((number, item, found))
+        answers: list[list[str | None]] = [[] for _ in given]
+        for place, batch in batches.items():
             monitor, outcomes = judged[place]
-            read = [monitor.with_row(given[number]) for number in own]
-            for number, answer in zip(own, outcomes.log(read), strict=True):
-                answers[number] = answer
-        return answers
+            read = [monitor.with_row(item) for _, item, _ in batch]
+            for (number, *_), answer in zip(batch, outcomes.log(read, [found for *_, found in batch]), strict=True):
+                answers[number].append(answer)
+        return [_one_answer(own) for own in answers]
 
     # --- its server --------------------------------------------------------------------------------------------------
 
@@ -302,3 +304,32 @@ class AppMonitor:
             ambiguous=level if ambiguous else None,
             has_actual=any(model.outcomes is not None for model in models),
         ).findings()
+
+
+def _found(given: Given, models: Sequence[ModelOutcomes]) -> list[tuple[int, Found | None]]:
+    """Return the places of the models that an outcome is for, each with the prediction, if it is known.
+
+    One model made an id, but the actual value of a key is true for all models that answered it; except with
+    *predicted*, which is the output of one. Outcomes of an unknown prediction are for the first model.
+    """
+    if len(models) == 1:
+        return [(0, models[0].find(given))]
+    text: Any = given.prediction_id
+    if isinstance(text, str):
+        for look in (ModelOutcomes.opened, ModelOutcomes.remembered):
+            for place, outcomes in enumerate(models):
+                if (found := look(outcomes, text)) is not None:
+                    return [(place, found)]
+    known: list[tuple[int, Found | None]] = []
+    if given.key is not None:
+        of_key = ((place, outcomes.of_key(given.key)) for place, outcomes in enumerate(models))
+        known = [(place, found) for place, found in of_key if found is not None]
+    return (known if given.predicted is None else known[:1]) or [(0, None)]
+
+
+def _one_answer(answers: Sequence[str | None]) -> str | None:
+    """Return the answer for an outcome of several models: it counts if one of them counts it.
+
+    If one could not be written, it must be sent again; the others take it for repeated then.
+    """
+    return "failed" if "failed" in answers else None if None in answers else answers[0]

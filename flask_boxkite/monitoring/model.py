@@ -43,7 +43,7 @@ from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
-    from flask_boxkite.monitoring.observation import CoursePoint, Observation
+    from flask_boxkite.monitoring.observation import Course, Observation
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
@@ -460,16 +460,18 @@ class ModelMonitor:
                 timelines=self._timelines,
             )
 
-    def course(self, variable: Distribution) -> list[CoursePoint]:
+    def course(self, variable: Distribution) -> Course:
         """Return how far one of the baseline's variables was from training in the course of the last day.
 
         Raises:
             BoxkiteError: The counts cannot be read.
         """
         with _readable(LONGEST):
-            from flask_boxkite.monitoring.observation import course
+            from flask_boxkite.monitoring.observation import Course, course
 
-            return course(self._timelines.trained, self.counter.counts, variable) if self._timelines else []
+            if self._timelines is None:
+                return Course(0.0, [])
+            return course(self._timelines.trained, self.counter.counts, variable)
 
 
 _TOO_MANY_FILES = " Too many files are open: let the server open more (ulimit -n)."

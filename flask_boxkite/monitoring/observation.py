@@ -29,7 +29,16 @@ from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, 
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 
-__all__ = ["CoursePoint", "LiveCounts", "Observation", "WindowedCounts", "course", "observe", "observed_performance"]
+__all__ = [
+    "Course",
+    "CoursePoint",
+    "LiveCounts",
+    "Observation",
+    "WindowedCounts",
+    "course",
+    "observe",
+    "observed_performance",
+]
 
 _HOUR_SECONDS = 3600.0
 
@@ -234,20 +243,38 @@ class CoursePoint(NamedTuple):
     limit: float
 
 
-def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list[CoursePoint]:
-    """Return how far one variable was from training over the last day, oldest point first.
+class Course(NamedTuple):
+    """One variable over the last day, or over the known part of it.
 
-    Each point covers the hour before it; an hour with fewer rows than a verdict needs has none.
+    Attributes:
+        seconds: Age of the oldest known count, up to a day.
+        points: The hours that had enough rows, oldest first.
+    """
+
+    seconds: float
+    points: list[CoursePoint]
+
+
+def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> Course:
+    """Return how far one variable was from training over the last day.
+
+    Each point covers the hour before it; an hour with fewer rows than a verdict needs has none. Points are a quarter of
+    an hour apart; while less than an hour or 5 minutes is known, a minute or 10 seconds.
 
     Raises:
         OSError: The counts cannot be read.
     """
     ages, cells = counts.slots(LONGEST)
+    known = float(ages.max(initial=0.0))
+    window = next(name for name, seconds in WINDOWS.items() if known < seconds or name == LONGEST)
+    if window != LONGEST:
+        ages, cells = counts.slots(window)
+
     index = next(number for number, item in enumerate(trained.variables) if item.distribution is variable)
     table = GroupSums(variables_of([variable])).of(cells[:, trained.variables[index].cells])
     before = trained.counts[trained.groups[index]].tolist()
     # A slot ends when the next one begins, which came late where nothing was counted.
-    ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
+    ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[window])
     points = []
     for end in ends.tolist():
         now = table[(ends >= end) & (ends < end + _HOUR_SECONDS)].sum(axis=0)
@@ -255,4 +282,4 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
             psi = population_stability_index(before, now)
             points.append(CoursePoint(end, int(now.sum()), psi, psi_sampling_noise(before, now) + DRIFTED_SIZE))
 
-    return points
+    return Course(known, points)

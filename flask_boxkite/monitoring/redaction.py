@@ -16,11 +16,10 @@ from typing import Any, TypeAlias
 
 from flask_boxkite.derived.given import ObservedRecipe
 from flask_boxkite.derived.recipe import Recipe
+from flask_boxkite.naming import REDACTED
 from flask_boxkite.values.conversion import plain
 
 __all__ = ["REDACTED", "Record", "Redaction", "redaction"]
-
-REDACTED = "[redacted]"
 
 Record: TypeAlias = dict[str, Any]
 _Paths: TypeAlias = tuple[tuple[str, ...], ...]

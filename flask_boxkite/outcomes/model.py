@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,16 +26,18 @@ from flask_boxkite.outcomes.book_file import AT_ONCE
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
-from flask_boxkite.outcomes.sealing import IdSeal, id_key, rounded
+from flask_boxkite.outcomes.sealing import IdSeal, id_key
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.fork_mark import ForkMark, fork_mark
 from flask_boxkite.system.throttle import Throttle
 from flask_boxkite.values.ids import PredictionId
 
-__all__ = ["Given", "ModelOutcomes", "model_outcomes"]
+__all__ = ["Found", "Given", "ModelOutcomes", "model_outcomes"]
 
 _ROW = re.compile(r"(.+)/([0-9]{1,9})", re.DOTALL)
 _MOMENT = re.compile(r"/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})/[0-9a-f-]{36}(?:/[0-9]{1,9})?\Z")
+_BEFORE_UUID = 37
+"""Place of the slash before the uuid in an id, from the end; a row's id has a digit of the uuid there."""
 _RETRY_SECONDS = 10.0
 _FIRST = 2
 """Fingerprint of the note on the first outcome."""
@@ -58,7 +60,7 @@ class Given(NamedTuple):
     key: str | None = None
 
 
-class _Prediction(NamedTuple):
+class Found(NamedTuple):
     """A prediction that was found.
 
     Attributes:
@@ -198,7 +200,7 @@ class ModelOutcomes:
             key = id_key(None, None)
         recent = None if directory is None else directory / RECENT_FILE
         book = outcome_book(directory, self._section)
-        return _Place(fork_mark(), IdSeal(key, self._name, self.reader.rounding), book, _LazyTable(recent))
+        return _Place(fork_mark(), IdSeal(key, self._name, self.reader.code), book, _LazyTable(recent))
 
     # --- predictions -------------------------------------------------------------------------------------------------
 
@@ -227,15 +229,16 @@ class ModelOutcomes:
             rows: Outputs of each row, in the order of the baseline, shape (rows, outputs).
         """
         seconds, fingerprint = prediction.time_ns / 1e9, self._place.seal.fingerprint(prediction.text)
-        values = np.array([self._carried(row) for row in rows], dtype=np.float64)  # None becomes NaN
-        is_known = np.isfinite(values)
-        if not is_known.any() or (table := self._place.recent.get(to_write=True)) is None:
+        codes = [self._carried(row) for row in rows]
+        known = [code for code in codes if code is not None]
+        if not known or (table := self._place.recent.get(to_write=True)) is None:
             return
-        if len(values) == 1:
-            table.put(fingerprint, float(values[0]), seconds)
+        if len(codes) == 1:
+            table.put(fingerprint, known[0], seconds)
             return
-        fingerprints = row_fingerprints(fingerprint, len(values))[is_known]
-        table.put_many(fingerprints, values[is_known].astype(np.float32), seconds)
+        is_known = np.array([code is not None for code in codes])
+        fingerprints = row_fingerprints(fingerprint, len(codes))[is_known]
+        table.put_many(fingerprints, np.array(known, dtype=np.uint32), seconds)
 
     def remember_key(self, key: str, row: Sequence[Any], seconds: float) -> None:
         """Remember the outputs of a prediction under a key of the caller.
@@ -245,36 +248,41 @@ class ModelOutcomes:
             row: Outputs in the order of the baseline.
             seconds: Time of the prediction in Unix seconds.
         """
-        value = self._carried(row)
-        if value is not None and (table := self._place.recent.get(to_write=True)) is not None:
-            table.put(self._fingerprint_of_key(key), value, seconds)
+        bits = self._carried(row)
+        if bits is not None and (table := self._place.recent.get(to_write=True)) is not None:
+            table.put(self._fingerprint_of_key(key), bits, seconds)
 
-    def _carried(self, row: Sequence[Any]) -> float | None:
+    def _carried(self, row: Sequence[Any]) -> int | None:
         value = self.reader.value_of(row)
-        return None if value is None else rounded(value, self.reader.rounding)
+        return None if value is None else self.reader.code.bits(value)
 
     def _fingerprint_of_key(self, key: str) -> int:
         return self._place.seal.fingerprint(f"key\n{key}")
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
-    def log(self, given: Iterable[Given]) -> list[str | None]:
+    def log(self, given: Sequence[Given], found: Sequence[Found | None] | None = None) -> list[str | None]:
         """Count outcomes; return, for each, the reason for which it was not counted (`REJECTIONS`), or None.
 
         Never raises OSError: outcomes that cannot be written are ``failed``.
+
+        Args:
+            given: The outcomes.
+            found: Predictions of the outcomes, as `find` returns them; None to find them.
         """
-        found = [self._read(item) for item in given]
+        predictions = map(self.find, given) if found is None else found
+        read = [self._read(item, prediction) for item, prediction in zip(given, predictions, strict=True)]
         self._begin_slot()
         answers: list[str | None] = []
         try:
-            self._note_first(found)
+            self._note_first(read)
             # One transaction at a time, so that outcomes before a failure are not called failed.
-            for first in range(0, len(found), AT_ONCE):
-                answers += self._count(found[first : first + AT_ONCE])
+            for first in range(0, len(read), AT_ONCE):
+                answers += self._count(read[first : first + AT_ONCE])
         except OSError as error:
             if self._throttle.allows():
                 warn_of(error, "Outcomes cannot be counted; the caller is told, and should send them again.")
-            answers += [item if isinstance(item, str) else "failed" for item in found[len(answers) :]]
+            answers += [item if isinstance(item, str) else "failed" for item in read[len(answers) :]]
         return answers
 
     def _count(self, found: Sequence[_Counted | str]) -> list[str | None]:
@@ -292,9 +300,32 @@ class ModelOutcomes:
             for item, is_counted in zip(found, is_new, strict=True)
         ]
 
-    def knows(self, given: Given) -> bool:
-        """Say whether the prediction of an outcome is known here."""
-        return not isinstance(self._prediction(given._replace(predicted=None)), str)
+    def find(self, given: Given) -> Found | None:
+        """Return the prediction of an outcome, by its id, else by its key; None if it is not known here."""
+        text: Any = given.prediction_id
+        if isinstance(text, str):  # and not NaN, of a frame in which an id is missing
+            found = self.opened(text) or self.remembered(text)
+            if found is not None:
+                return found
+        return None if given.key is None else self.of_key(given.key)
+
+    def opened(self, text: str) -> Found | None:
+        """Return the prediction whose id carries its output; None for any other text."""
+        text, row = _parts(text)
+        opened = None if row else self._place.seal.open(text)
+        return None if opened is None else Found(*opened)
+
+    def remembered(self, text: str) -> Found | None:
+        """Return the prediction of an id that is remembered; None for any other text."""
+        text, row = _parts(text)
+        fingerprint = self._place.seal.fingerprint(text)
+        found = None if row is None else self._remembered(row_fingerprint(fingerprint, row))
+        # A batch of one is a prediction of one row.
+        return self._remembered(fingerprint) if found is None and not row else found
+
+    def of_key(self, key: str) -> Found | None:
+        """Return the last prediction of a caller's key; None if it is not remembered."""
+        return self._remembered(self._fingerprint_of_key(key))
 
     def _note_first(self, found: Sequence[_Counted | str]) -> None:
         """Note the time of the first prediction with an outcome, once for all processes.
@@ -309,9 +340,9 @@ class ModelOutcomes:
             self._place.book.count([first])
             self._has_first = True
 
-    def _read(self, given: Given) -> _Counted | str:
+    def _read(self, given: Given, found: Found | None) -> _Counted | str:
         """Return an outcome in the form of the book, or the reason for which it is rejected."""
-        prediction = self._prediction(given)
+        prediction = self._prediction(given, found)
         if isinstance(prediction, str):
             return prediction
         counted = self.reader.count(prediction.value, given.actual)
@@ -322,13 +353,10 @@ class ModelOutcomes:
         cells = (cell, 1), (self.layout.lags_start + lag, 1), *self.layout.amounts(losses)
         return _Counted(Outcome(prediction.fingerprint, cells), prediction.time)
 
-    def _prediction(self, given: Given) -> _Prediction | str:
+    def _prediction(self, given: Given, found: Found | None) -> Found | str:
         text: Any = given.prediction_id
-        if not isinstance(text, str):  # such as NaN, of a frame in which an id is missing
+        if not isinstance(text, str):
             text = None
-        found = None if text is None else self._found(text)
-        if found is None and given.key is not None:
-            found = self._remembered(self._fingerprint_of_key(given.key))
         if given.predicted is not None:
             value = self.reader.value_of(given.predicted)
             if value is None:
@@ -338,31 +366,15 @@ class ModelOutcomes:
             name = f"key\n{given.key}" if text is None else text
             moment = None if text is None else _time_of(text)
             seconds = self._clock() if moment is None else moment
-            return _Prediction(value, seconds, self._place.seal.fingerprint(name))
+            return Found(value, seconds, self._place.seal.fingerprint(name))
         if found is not None:
             return found
         return "late" if text is not None and self._is_late(text) else "unknown"
 
-    def _found(self, text: str) -> _Prediction | None:
-        """Return the prediction of an id; None if the id does not carry it, and it is not remembered."""
-        if "%" in text:  # headers quote the name of a server that is not plain ASCII
-            text = unquote(text)
-        seal, row = self._place.seal, _ROW.fullmatch(text)
-        if row is None or _time_of(text) is None:
-            return self._found_whole(text)
-        found = self._remembered(row_fingerprint(seal.fingerprint(row[1]), int(row[2])))
-        # A batch of one is a prediction of one row.
-        return self._found_whole(row[1]) if found is None and row[2] == "0" else found
-
-    def _found_whole(self, text: str) -> _Prediction | None:
-        """Return the prediction of an id that names no row of a batch."""
-        opened = self._place.seal.open(text)
-        return self._remembered(self._place.seal.fingerprint(text)) if opened is None else _Prediction(*opened)
-
-    def _remembered(self, fingerprint: int) -> _Prediction | None:
+    def _remembered(self, fingerprint: int) -> Found | None:
         table = self._place.recent.get(to_write=False)
         found = None if table is None else table.find(fingerprint)
-        return None if found is None else _Prediction(*found, fingerprint)
+        return None if found is None else Found(self.reader.code.value(found[0]), found[1], fingerprint)
 
     def _is_late(self, text: str) -> bool:
         """Say whether an id is one of this server, made before all predictions that the table remembers."""
@@ -403,6 +415,16 @@ class ModelOutcomes:
         """
         history = self._store.windows(self._section).history()
         return history, self.totals()
+
+
+def _parts(text: str) -> tuple[str, int | None]:
+    """Return the id of a prediction and the number of the row; None for an id without one."""
+    if "%" in text:  # headers quote the name of a server that is not plain ASCII
+        text = unquote(text)
+    if text[-_BEFORE_UUID : 1 - _BEFORE_UUID] == "/":
+        return text, None
+    row = _ROW.fullmatch(text)
+    return (text, None) if row is None or _time_of(text) is None else (row[1], int(row[2]))
 
 
 def _time_of(text: str) -> float | None:

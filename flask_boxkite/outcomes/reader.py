@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
-from flask_boxkite.baseline.losses import BELOW_ONE, SMALLEST
+from flask_boxkite.baseline.codes import NEAREST, Code, SingleCode, number_code
+from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import DiscreteCells, cells_of
-from flask_boxkite.outcomes.sealing import NEAREST, Rounding
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 
 __all__ = ["Losses", "OutcomeReader", "outcome_reader"]
@@ -28,10 +28,10 @@ class OutcomeReader(Protocol):
     """Reads the outputs and the actual value of a row.
 
     Attributes:
-        rounding: Rounding of the number that stands for a row's outputs, for an id or a table.
+        code: Code of the number that stands for a row's outputs, for an id or a table.
     """
 
-    rounding: Rounding
+    code: Code
 
     def value_of(self, row: Sequence[Any]) -> float | None:
         """Return the number that stands for a row's outputs; None if it cannot be judged.
@@ -114,7 +114,7 @@ class _ScoreReader:
 
     def __init__(self, validation: BinaryValidation, item: Continuous, place: int) -> None:
         self._item = cells_of(item, 0)
-        self.rounding = Rounding(item.upper_bounds, BELOW_ONE)
+        self.code: Code = SingleCode(item.upper_bounds, validation.is_probability)
         self._bins = len(item.counts)
         self._place = place
         self._labels = _Labels(validation.labels, item.missing_texts)
@@ -143,9 +143,8 @@ def _losses(score: float, label: int) -> Losses:
 class _NumberReader:
     """Reads a predicted number."""
 
-    rounding = NEAREST
-
     def __init__(self, validation: RegressionValidation, item: Continuous, place: int) -> None:
+        self.code: Code = number_code(validation)
         self._place = place
         self._bounds = validation.error_bounds
 
@@ -168,7 +167,7 @@ class _NumberReader:
 class _LabelReader:
     """Reads a predicted label; its number is the place of the class."""
 
-    rounding = NEAREST
+    code: Code = NEAREST
 
     def __init__(self, validation: ClassValidation, missing_texts: frozenset[str], place: int) -> None:
         self._labels = _Labels(validation.classes, missing_texts)
@@ -190,7 +189,7 @@ class _LabelReader:
 class _ProbabilityReader:
     """Reads the probabilities of several classes; the number is the one of the predicted class and its bin."""
 
-    rounding = NEAREST
+    code: Code = NEAREST
 
     def __init__(self, validation: ClassValidation, missing_texts: frozenset[str], places: Sequence[int]) -> None:
         self._labels = _Labels(validation.classes, missing_texts)

@@ -18,7 +18,7 @@ and for the model. The table is in the machine's byte order, and *n* is the numb
 
     entry: offset | bytes | meaning
            0      | 8     | fingerprint, exclusive or with the bytes from 8 to 16
-           8      | 4     | value, float32
+           8      | 4     | output in 32 bits, as the model's code makes them (`baseline.codes`), unsigned
            12     | 4     | time of the prediction in whole Unix seconds, unsigned
 
 A fingerprint has two buckets, one for each half. A new entry goes to the bucket that has had fewer, over the oldest one
@@ -71,7 +71,7 @@ _COUNTS = 255
 _LIVE_PER_BUCKET = 8
 """Entries for which a bucket has room; the others let them live equally long."""
 
-_PAYLOAD = struct.Struct("=fI")
+_PAYLOAD = struct.Struct("=II")
 _WORD = struct.Struct("=Q")
 _BUCKET_WORDS = struct.Struct("=32Q")
 _LATEST = 2**32 - 1
@@ -109,44 +109,43 @@ class RecentPredictions:
         self._entries: Words = np.frombuffer(self._data, np.uint64, offset=_BUCKETS_AT).reshape(self._buckets, -1)
         self._heads = self._entries.view(np.uint8)[:, : _ENTRIES + 1]
 
-    def put(self, fingerprint: int, value: float, time: float) -> bool:
-        """Remember a prediction; return whether float32 can hold its value.
+    def put(self, fingerprint: int, bits: int, time: float) -> None:
+        """Remember a prediction.
 
         Args:
             fingerprint: Fingerprint, 64 bits; a prediction of the same one is replaced.
-            value: Output, rounded to float32.
+            bits: Output in 32 bits.
             time: Time of the prediction in Unix seconds, cut to whole ones.
         """
-        try:
-            (payload,) = _WORD.unpack(_PAYLOAD.pack(value, _seconds(time)))
-        except OverflowError:
-            return False
+        (payload,) = _WORD.unpack(_PAYLOAD.pack(bits, _seconds(time)))
         self._put(fingerprint, payload)
-        return True
 
-    def put_many(self, fingerprints: Words, values: NDArray[np.float32], time: float) -> None:
+    def put_many(self, fingerprints: Words, codes: NDArray[np.uint32], time: float) -> None:
         """Remember the predictions of a batch.
 
         Args:
             fingerprints: Fingerprint of each row, shape (n,).
-            values: Output of each row, shape (n,).
+            codes: Output of each row in 32 bits, shape (n,).
             time: Time of all predictions in Unix seconds, cut to whole ones.
         """
-        payloads = np.empty((len(values), 2), np.uint32)
-        payloads[:, 0] = values.view(np.uint32)
+        payloads = np.empty((len(codes), 2), np.uint32)
+        payloads[:, 0] = codes
         payloads[:, 1] = _seconds(time)
         words = payloads.view(np.uint64)[:, 0]
 
         for start in range(0, len(words), _AT_ONCE):
             self._put_some(fingerprints[start : start + _AT_ONCE], words[start : start + _AT_ONCE])
 
-    def find(self, fingerprint: int) -> tuple[float, float] | None:
-        """Return the value of a prediction and its time in Unix seconds; None if it is unknown, or was too long ago."""
+    def find(self, fingerprint: int) -> tuple[int, float] | None:
+        """Return the output of a prediction in 32 bits, and its time in Unix seconds.
+
+        None if the prediction is unknown, or was too long ago.
+        """
         found = self._find(fingerprint, self._starts(fingerprint))
         if found is None:
             return None
-        value, seconds = _PAYLOAD.unpack(_WORD.pack(found[1]))
-        return value, float(seconds)
+        bits, seconds = _PAYLOAD.unpack(_WORD.pack(found[1]))
+        return bits, float(seconds)
 
     def oldest(self, fingerprint: int) -> float | None:
         """Return the Unix time of the earliest prediction in the two buckets of a fingerprint.

@@ -4,7 +4,7 @@ An id ends with a uuid of version 4, which has 122 free bits. In a sealed id the
 
     bits | meaning
     58   | random: the first bits of the id before it was sealed
-    32   | output as float32, under a mask (exclusive or)
+    32   | output in 32 bits (`baseline.codes`), under a mask (exclusive or)
     32   | tag
 
 A keyed hash (BLAKE2s) of the text before the masked output gives each id numbers of its own: the mask, and *a* and *b*
@@ -32,11 +32,9 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import re
 import struct
-from bisect import bisect_left
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2s
@@ -44,8 +42,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
+from flask_boxkite.baseline.codes import NEAREST, Code
 from flask_boxkite.compiled import native
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.folding import KEY_FILE
@@ -53,7 +50,7 @@ from flask_boxkite.system.files import open_private, read_file, write_all
 from flask_boxkite.system.locks import locked
 from flask_boxkite.values.ids import PredictionId
 
-__all__ = ["NEAREST", "IdSeal", "Opened", "Rounding", "Seal", "id_key", "rounded"]
+__all__ = ["IdSeal", "Opened", "Seal", "id_key"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -66,8 +63,6 @@ _Numbers: TypeAlias = "tuple[int, int, int, int]"
 _NUMBERS = struct.Struct("<IQQQ")
 """Numbers of an id: mask, a, b, fingerprint."""
 
-_SINGLE = struct.Struct("<f")
-_BITS = struct.Struct("<I")
 _LAST = struct.Struct(">Q")  # the last two groups of a uuid
 _TAIL = 19
 """Characters of a uuid from the first that is not all random: the last of its third group."""
@@ -78,28 +73,11 @@ _VARIANT = 2**63
 _DIGITS = "0123456789abcdef"
 
 
-class Rounding(NamedTuple):
-    """The rounding of an output to float32, which must not leave the output's bin.
-
-    Attributes:
-        bounds: Upper bounds of the bins, ascending; outside of bounds is infinity.
-        below_one: Largest number that may stand for a number below 1. The loss of a probability of 1 that is wrong is
-            far larger than the loss of any other.
-    """
-
-    bounds: tuple[float, ...] = ()
-    below_one: float = math.inf
-
-
-NEAREST = Rounding()
-"""Rounding to the nearest float32."""
-
-
 class Opened(NamedTuple):
     """Content of a sealed id.
 
     Attributes:
-        value: Output, a finite float32.
+        value: Output, rounded by the code.
         time: Time of the prediction in Unix seconds, a whole number.
         fingerprint: 64 bits that identify the prediction, different under another key or name.
     """
@@ -118,19 +96,19 @@ class IdSeal:
     Args:
         key: Secret of up to 32 bytes.
         name: Name that is bound into each id, such as model and baseline; a seal of another name opens none of them.
-        rounding: Rounding of outputs to the numbers that ids carry.
+        code: Code of the outputs. Its name is bound into each id too, so that no other code reads it.
     """
 
-    def __init__(self, key: bytes, name: str, rounding: Rounding = NEAREST) -> None:
-        own = blake2s(_encoded(name), key=key, person=b"id-name").digest()
+    def __init__(self, key: bytes, name: str, code: Code = NEAREST) -> None:
+        whole = f"{name}\n{code.name}" if code.name else name
+        own = blake2s(_encoded(whole), key=key, person=b"id-name").digest()
         # Copied for each id, which costs half as much as a new one.
         self._numbers_hash = blake2s(key=own, digest_size=_NUMBERS.size, person=b"id-seal")
         self._fingerprint_hash = blake2s(key=own, digest_size=8, person=b"id-print")
         self.seal: Callable[[PredictionId, float], PredictionId | None] = (
-            Seal(self._numbers_hash, rounding)
-            if native is None
-            else native.Seal(self._numbers_hash, PredictionId, rounding)
+            Seal(self._numbers_hash, code) if native is None else native.Seal(self._numbers_hash, PredictionId, code)
         )
+        self._code = code
 
     def open(self, text: str) -> Opened | None:
         """Return the content of a sealed id; None for any other text. Never raises.
@@ -149,12 +127,12 @@ class IdSeal:
         if text != start + _tail(kept, bits, numbers):
             return None
 
-        (value,) = _SINGLE.unpack(_BITS.pack(bits))
         moment = text[-_ID_WITHOUT_SERVER : -_UUID - 1]
         try:
-            return _new(Opened, (value, datetime.fromisoformat(f"{moment}+00:00").timestamp(), numbers[3]))
+            time = datetime.fromisoformat(f"{moment}+00:00").timestamp()
         except ValueError:
             return None
+        return _new(Opened, (self._code.value(bits), time, numbers[3]))
 
     def fingerprint(self, text: str) -> int:
         """Return 64 bits that identify any text, such as an id that is not sealed or a caller's own key."""
@@ -168,25 +146,24 @@ class Seal:
 
     Args:
         numbers_hash: Keyed hash that gives each id its numbers.
-        rounding: Rounding of outputs.
+        code: Code of the outputs.
     """
 
-    def __init__(self, numbers_hash: blake2s, rounding: Rounding) -> None:
+    def __init__(self, numbers_hash: blake2s, code: Code) -> None:
         self._numbers_hash = numbers_hash
-        self._rounding = rounding
+        self._bits_of = code.bits
 
     def __call__(self, prediction: PredictionId, value: float) -> PredictionId | None:
-        """Return the sealed id; None if no float32 stands for the output. To be called once for an id.
+        """Return the sealed id; None if no bits stand for the output. To be called once for an id.
 
         Args:
             prediction: Id as it was made; its server, its time and its first 58 random bits stay.
             value: Output.
         """
-        single = rounded(value, self._rounding)
-        if single is None:
+        bits = self._bits_of(value)
+        if bits is None:
             return None
 
-        (bits,) = _BITS.unpack(_SINGLE.pack(single))
         text, _, time_ns = prediction
         start, kept = text[:-_TAIL], int(text[-_TAIL], 16) & 12
         sealed = start + _tail(kept, bits, _numbers(self._numbers_hash, start, kept))
@@ -211,37 +188,6 @@ def _tail(kept: int, bits: int, numbers: _Numbers) -> str:
 
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def rounded(value: float, rounding: Rounding) -> float | None:
-    """Return the float32 nearest to a number in the number's own bin, which rounding alone may leave.
-
-    A bin's bound, or the threshold of a decision, may lie between a number and the float32 nearest to it. Then the
-    next float32 on the number's own side stands for it.
-
-    Args:
-        value: Number.
-        rounding: Bins of the number.
-
-    Returns:
-        The float32; None if the bin has none, or the number is not finite as float32.
-    """
-    try:
-        (single,) = _SINGLE.unpack(_SINGLE.pack(value))
-    except OverflowError:
-        return None
-    if not math.isfinite(single):
-        return None
-
-    place = bisect_left(rounding.bounds, value)
-    lower = rounding.bounds[place - 1] if place else -math.inf
-    upper = rounding.bounds[place] if place < len(rounding.bounds) else math.inf
-    if value < 1:
-        upper = min(upper, rounding.below_one)
-    if not lower < single <= upper:
-        with np.errstate(all="ignore"):
-            single = float(np.nextafter(np.float32(single), np.float32(math.inf if single <= lower else -math.inf)))
-    return single if lower < single <= upper and math.isfinite(single) else None
 
 
 # --- the key ---------------------------------------------------------------------------------------------------------

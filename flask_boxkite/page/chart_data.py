@@ -31,6 +31,9 @@ CELLS = 48
 CATEGORIES = 20
 """Number of categories drawn by name; all others share one more bar."""
 
+NEGLIGIBLE = 1e-3
+"""Part of the upper end below which the lower end is as good as 0."""
+
 WIDE = 0.25
 """Share of the chart's width above which an outermost bin becomes a bar of its own, since its shape is unknown."""
 
@@ -77,8 +80,9 @@ class Histogram:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ends of the chart for people: no further than the training values."""
-        return max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
+        """The ends of the chart for people: within the training values; 0 where the lower end is as good as 0."""
+        lower, upper = max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
+        return (0.0 if 0 < lower < NEGLIGIBLE * upper and not self.is_time else lower), upper
 
     def texts(self, values: Sequence[float]) -> list[str]:
         """Write values of the variable, some of which may be close to each other."""
@@ -124,13 +128,18 @@ def _shares(counts: ArrayLike) -> NDArray[np.float64]:
 def _specials(
     variable: Distribution, before: NDArray[np.float64], now: NDArray[np.float64], names: Sequence[str]
 ) -> tuple[Bar, ...]:
-    groups = {group.name: slice(group.start, group.stop) for group in variable.groups}
+    groups = {group.name: group for group in variable.groups}
     bars = [
-        Bar(SPECIAL_WORDS[name], float(before[groups[name]].sum()), float(now[groups[name]].sum()))
+        Bar(SPECIAL_WORDS[name], *(_share(cells, groups[name].start, groups[name].stop) for cells in (before, now)))
         for name in names
         if name in groups
     ]
     return tuple(bar for bar in bars if bar.before or bar.now)
+
+
+def _share(cells: NDArray[np.float64], start: int, stop: int) -> float:
+    """Return the share of some cells; nearly all special groups have one, which needs no sum."""
+    return float(cells[start]) if stop - start == 1 else float(cells[start:stop].sum())
 
 
 # --- discrete --------------------------------------------------------------------------------------------------------
@@ -165,12 +174,13 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
     lower, upper = (max(-FLOAT_MAX, min(float(edge) * unit, FLOAT_MAX)) for edge in scaled[[begin, end]])
     inside = slice(first + begin, first + end)
     grid = np.linspace(scaled[begin], scaled[end], CELLS + 1)
-    texts = bound_texts((lower, upper), is_time=variable.is_time)
-    tails = (
-        (f"up to {texts[0]}", slice(first, inside.start)),
-        (f"over {texts[1]}", slice(inside.stop, last)),
-    )
-    bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
+    tails = (first, inside.start), (inside.stop, last)
+    shares = [(_share(before, *tail), _share(now, *tail)) if tail[1] > tail[0] else (0.0, 0.0) for tail in tails]
+    bars: list[Bar] = []
+    if any(map(any, shares)):
+        below, above = bound_texts((lower, upper), is_time=variable.is_time)
+        named = zip((f"up to {below}", f"over {above}"), shares, strict=True)
+        bars = [Bar(label, *both) for label, both in named if any(both)]
 
     return Histogram(
         lower,
@@ -178,7 +188,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
         _collected(scaled[begin : end + 1], before[inside], grid),
         _collected(scaled[begin : end + 1], now[inside], grid),
         (
-            *(bar for bar in bars if bar.before or bar.now),
+            *bars,
             *_specials(variable, before, now, (BELOW, ABOVE, MISSING, INVALID)),
         ),
         variable.is_time,

@@ -14,9 +14,10 @@ from markupsafe import Markup, escape
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.distribution import Continuous
-from flask_boxkite.monitoring.observation import CoursePoint
+from flask_boxkite.drift.wording import cut
+from flask_boxkite.monitoring.observation import Course, CoursePoint
 from flask_boxkite.page.chart_data import Bar, Categories, ChartData, Histogram
-from flask_boxkite.page.wording import number, percent, percents
+from flask_boxkite.page.wording import ago, number, percent, percents
 from flask_boxkite.values.times import DAY
 
 __all__ = ["HEIGHT", "WIDTH", "Plot", "course_chart", "cumulative_chart", "large_chart", "small_chart", "svg"]
@@ -25,14 +26,24 @@ _SMALL = (168, 36)
 WIDTH, HEIGHT = 560, 250
 """Size of a large chart."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 8, 12, 30
 _ROW = 26
-_LETTER = 7.5
-"""Largest width of a digit in a scale."""
-_SHARE_LETTER = 9.0
-"""Largest mean width of a character in two shares, as `100% → 100%`."""
+_NAME = 15
+"""Most letters of a category beside its bar."""
+_LETTER = 10.5
+"""Largest width of a digit in a scale, on a phone, whose letters are the largest part of a chart."""
+_SHARE_LETTER = 12.0
+"""Largest mean width of a character in two shares, as `100% → 100%`, on a phone."""
 _SLOT = 96
-"""Width of a special bar, including its name."""
+"""Least width of a special bar, including its name."""
+_SPECIALS = 330
+"""Largest width of all special bars."""
+_SHORTEST = 60.0
+"""Least number of seconds in the chart of a day."""
+_STEPS = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600)
+"""Seconds between the times that such a chart names; at most four steps fit in."""
+_MOST_STEPS = 4.2
+_UNITS = (("h", 3600), ("min", 60), ("s", 1))
 _LONGEST_GAP = 2000.0
 """Seconds between two points above which no line joins them."""
 
@@ -111,13 +122,13 @@ def svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) 
 
     Args:
         size: Width and height of its view box.
-        label: Description for people who cannot see it.
+        label: Description for people who cannot see it; for others, a tooltip.
         parts: Its elements.
         kind: Class of the chart, ``small`` or ``large``.
     """
-    head = f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" aria-label="{escape(label)}"'
+    head = f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img"'
     head += ' preserveAspectRatio="none">' if kind == "small" else ">"
-    return Markup(head + "".join(parts) + "</svg>")
+    return Markup(f"{head}<title>{escape(label)}</title>{''.join(parts)}</svg>")
 
 
 def _filled(xs: NDArray[np.float64], ys: NDArray[np.float64], floor: float) -> str:
@@ -126,7 +137,8 @@ def _filled(xs: NDArray[np.float64], ys: NDArray[np.float64], floor: float) -> s
 
 
 def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
-    return "".join(f"V{y:.1f}H{x:.1f}" for x, y in zip(xs[1:].tolist(), ys.tolist(), strict=True))
+    corners = np.column_stack([ys, xs[1:]]).ravel().tolist()
+    return ("V%.1fH%.1f" * len(ys)) % tuple(corners)  # twice as fast as one format for each step
 
 
 # --- small -----------------------------------------------------------------------------------------------------------
@@ -179,7 +191,10 @@ def large_chart(data: ChartData, label: str) -> Markup:
 
 
 def _large_histogram(data: Histogram, label: str) -> Markup:
-    right = WIDTH - _RIGHT - _SLOT * len(data.specials)
+    names = [bar.label.removesuffix(" training") for bar in data.specials]
+    longest = max(map(len, names), default=0)
+    slot = min(max(_SLOT, _LETTER * (longest + 2)), _SPECIALS / max(len(names), 1))
+    right = WIDTH - _RIGHT - slot * len(names)
     plot = Plot((data.lower, data.upper), _tallest(data), right=right)
     xs = np.linspace(plot.left, plot.right, len(data.now) + 1)
     floor = plot.y(0.0)
@@ -191,8 +206,8 @@ def _large_histogram(data: Histogram, label: str) -> Markup:
         *_hints(data, xs, floor),
         *plot.scale(data),
     ]
-    for index, bar in enumerate(data.specials):
-        parts += _special(bar, right + _SLOT * index, plot)
+    for index, (bar, name) in enumerate(zip(data.specials, names, strict=True)):
+        parts += _special(bar, cut(name, int(slot / _LETTER) - 1), right + slot * (index + 0.5), plot)
 
     return svg((WIDTH, HEIGHT), label, parts, "large")
 
@@ -208,15 +223,16 @@ def _hints(data: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[s
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
 
 
-def _special(bar: Bar, left: float, plot: Plot) -> Iterator[str]:
-    x, width, floor = left + 30, 32, plot.y(0.0)
+def _special(bar: Bar, name: str, middle: float, plot: Plot) -> Iterator[str]:
+    width, floor = 32, plot.y(0.0)
+    x = middle - width / 2
     for kind, share in (("live special", bar.now), ("training", bar.before)):
         y = plot.y(share)
         yield f'<path class="{kind}" d="M{x:.1f} {floor:.1f}V{y:.1f}h{width}V{floor:.1f}z"/>'
     text = f"{bar.label}: {_shares(bar.before, bar.now)}"
-    yield f'<rect class="hint" x="{x - 10:.1f}" y="{_TOP}" width="{width + 20}" height="{floor - _TOP:.1f}">'
+    yield f'<rect class="hint" x="{x - 5:.1f}" y="{_TOP}" width="{width + 10}" height="{floor - _TOP:.1f}">'
     yield f"<title>{text}</title></rect>"
-    yield f'<text x="{x + width / 2:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
+    yield f'<text x="{middle:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{name}</text>'
 
 
 def _large_categories(data: Categories, label: str) -> Markup:
@@ -227,8 +243,7 @@ def _large_categories(data: Categories, label: str) -> Markup:
     parts: list[str] = []
     for index, (bar, shares) in enumerate(zip(bars, texts, strict=True)):
         y = _ROW * index + 4
-        text = bar.label if len(bar.label) <= 17 else f"{bar.label[:16]}…"
-        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(cut(bar.label, _NAME))}</text>')
         kind = "live special" if index >= len(data.bars) else "live"
         for name, share in ((kind, bar.now), ("training", bar.before)):
             long = (WIDTH - left - right) * share / tallest
@@ -278,28 +293,45 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, data: Histogram, lab
     return svg((WIDTH, HEIGHT), label, parts, "large")
 
 
-def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
-    """Draw the population stability index over the day, with the limit of drift."""
+def course_chart(course: Course, label: str) -> Markup:
+    """Draw the population stability index over the known part of the day, with the limit of drift.
+
+    Args:
+        course: The variable over time, with at least one point.
+        label: Description of the chart for people who cannot see it.
+    """
+    points = course.points
     tallest = max([*(point.psi for point in points), *(point.limit for point in points)], default=1.0)
-    plot = Plot((-24.0, 0.0), tallest * 1.1)
+    span = max(course.seconds, points[0].age, _SHORTEST)
+    plot = Plot((-span, 0.0), tallest * 1.1)
     parts = list(plot.axes(as_percent=False))
-    for hours in range(-24, 1, 6):
-        text = "now" if hours == 0 else f"{-hours} h ago"
-        anchor = "end" if hours == 0 else "middle" if hours > -24 else "start"
-        parts.append(f'<text x="{plot.x(hours):.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
+    for seconds, text in _past(span):
+        half = _LETTER * (len(text) + 1) / 2
+        x = min(max(plot.x(-seconds), half), WIDTH - half)
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{text}</text>')
 
     for run in _runs(points):
         for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
-            corners = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]
+            corners = [(plot.x(-p.age), plot.y(value)) for p, value in zip(run, values, strict=True)]
             if len(corners) == 1:  # a single point becomes a short line, to be visible
                 corners.insert(0, (corners[0][0] - 12, corners[0][1]))
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
             parts.append(f'<polyline class="{kind}" points="{line}"/>')
     for point in points:
-        text = f"{number(point.age / 3600)} h ago: PSI {number(point.psi)}, limit {number(point.limit)}"
-        position = f'cx="{plot.x(-point.age / 3600):.1f}" cy="{plot.y(point.psi):.1f}"'
-        parts.append(f'<circle class="dot" {position} r="2.5"><title>{text}, {point.rows} rows</title></circle>')
+        text = f"{ago(point.age)}: PSI {number(point.psi)}, limit {number(point.limit)}"
+        position = f'cx="{plot.x(-point.age):.1f}" cy="{plot.y(point.psi):.1f}"'
+        parts.append(f'<circle class="dot" {position} r="2.5"><title>{text}, {point.rows:,} rows</title></circle>')
     return svg((WIDTH, HEIGHT), label, parts, "large")
+
+
+def _past(span: float) -> Iterator[tuple[float, str]]:
+    """Yield round ages in seconds up to *span*, with their texts, the newest first."""
+    step = next((step for step in _STEPS if span / step <= _MOST_STEPS), _STEPS[-1])
+    yield 0.0, "now"
+    for count in range(1, math.floor(span / step) + 1):
+        age = count * step
+        unit, length = next(pair for pair in _UNITS if age % pair[1] == 0)
+        yield float(age), f"{age // length} {unit} ago"
 
 
 def _runs(points: Sequence[CoursePoint]) -> Iterator[list[CoursePoint]]:

@@ -19,15 +19,15 @@ from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
-from flask_boxkite.drift.wording import CHANGED, group_name, percents, size_cell
+from flask_boxkite.drift.wording import CHANGED, category_label, group_name, percents, size_cell
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
-from flask_boxkite.monitoring.observation import CoursePoint, Observation
+from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.calibration import calibration_chart
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.wording import MEANINGS, moment, rows_text, since_text, window_text
+from flask_boxkite.page.wording import MEANINGS, ago, bound_texts, moment, number, rows_text, since_text, window_text
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.performance.wording import (
     BLIND,
@@ -39,13 +39,22 @@ from flask_boxkite.performance.wording import (
     verdict_line,
 )
 
-__all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
+__all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_heading", "course_picture"]
 
 STATES = {"much worse": "major", "worse": "drifted", "as validated": "stable", "not enough data": "not-enough-data"}
 """Class of each verdict on performance in the style sheet."""
 
+WORSE = ("much worse", "worse")
+"""Verdicts on performance that need attention."""
+
 MOST_LABELS = 12
 """Most actual values for which the page shows a confusion matrix."""
+
+MOST_LETTERS = 20
+"""Most letters below a small chart."""
+
+LATELY = 23 * 3600.0
+"""Seconds up to which a server counts as started within the last day."""
 
 PAGE_VARIABLES = 100
 """Number of variables that the overview shows on one page: each takes a millisecond and two kilobytes."""
@@ -148,6 +157,13 @@ class VariableView:
         return small_chart(self.chart_data, self._label)
 
     @property
+    def ends(self) -> list[str]:
+        """Both ends of that chart; empty for categories, and where there is no room for both."""
+        data = self.chart_data
+        texts = bound_texts(data.ends, is_time=data.is_time) if isinstance(data, Histogram) else []
+        return texts if sum(map(len, texts)) <= MOST_LETTERS else []
+
+    @property
     def large_chart(self) -> Markup:
         """The same chart, large and with scales."""
         return large_chart(self.chart_data, self._label)
@@ -218,12 +234,12 @@ class PerformanceView:
         """Outcomes by predicted and actual value; empty if there are none, or too many values."""
         report = self.report
         is_shown = report.outcomes and 0 < len(report.labels) <= MOST_LABELS
-        return list(zip(report.labels, report.confusion, strict=True)) if is_shown else []
+        return list(zip(map(category_label, report.labels), report.confusion, strict=True)) if is_shown else []
 
     @property
     def actual_values(self) -> list[str]:
         """Names of the columns of `confusion`: the labels and, if it has outcomes, the class of no validation row."""
-        return [*self.report.labels, *(["unseen"] if self.report.coverage.unseen else [])]
+        return [*map(category_label, self.report.labels), *(["unseen"] if self.report.coverage.unseen else [])]
 
     @property
     def limit(self) -> str:
@@ -360,7 +376,7 @@ class ModelView:
         views = [view for view in self.variables if view.drift.verdict == "not enough data"]
         return sorted(views, key=lambda view: -view.drift.rows)
 
-    @property
+    @cached_property
     def state(self) -> str:
         """The worst verdict of all variables; "shifted" is not worth an alert."""
         verdicts = [view.drift.verdict for view in self.variables]
@@ -373,6 +389,12 @@ class ModelView:
         """Performance of the model; None if its baseline has no actual values."""
         report = self.observation.performance if self.observation is not None else None
         return None if report is None else PerformanceView(report)
+
+    @property
+    def worse(self) -> str:
+        """The verdict on the outcomes if they show that the model is worse than validated; else empty."""
+        report = self.observation.performance if self.observation is not None else None
+        return report.verdict if report is not None and report.verdict in WORSE else ""
 
     def variable(self, side: str, name: str) -> VariableView | None:
         """Return one variable; None if there is none of this name."""
@@ -435,7 +457,22 @@ class App:
         return [finding for finding in self.findings if finding.level != "problem"]
 
 
-def course_picture(view: VariableView, points: Sequence[CoursePoint]) -> Markup | None:
-    """Draw the last 24 hours of a variable; None if no hour had enough rows."""
-    label = f"Population stability index of {view.drift.name} over the last 24 hours, with its limit"
-    return course_chart(points, label) if points else None
+def course_picture(view: VariableView, course: Course) -> Markup | None:
+    """Draw the last 24 hours of a variable, or the known part of them; None unless two points can be joined."""
+    if len(course.points) < 2:
+        return None
+    first, last = course.points[0], course.points[-1]
+    label = (
+        f"Population stability index of {view.drift.name} over time, with its limit: {number(first.psi)} "
+        f"{ago(first.age)}, {number(last.psi)} {ago(last.age)}, at most {number(max(p.psi for p in course.points))}; "
+        f"limit {number(last.limit)}"
+    )
+    return course_chart(course, label)
+
+
+def course_heading(course: Course, now: float) -> str:
+    """Return the time that a course covers: the last 24 hours, or since when something was counted."""
+    if course.seconds > LATELY:
+        return "The last 24 hours"
+    start, today = moment(now - course.seconds), moment(now)[:10]
+    return f"Since {start[11:16]} UTC" if start[:10] == today else f"Since {start[:10]} {start[11:16]} UTC"

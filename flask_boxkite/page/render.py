@@ -13,11 +13,13 @@ from markupsafe import Markup
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
-from flask_boxkite.monitoring.observation import CoursePoint
+from flask_boxkite.monitoring.observation import Course
 from flask_boxkite.page.assets import asset
-from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
+from flask_boxkite.page.content import STATES, App, ModelView, VariableView, course_heading, course_picture
+from flask_boxkite.page.overall import Overall
 from flask_boxkite.page.wording import (
     ago,
+    breakable,
     decision_statistics,
     distance_statistics,
     moment,
@@ -50,24 +52,24 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=number, seconds=seconds, moment=moment, ago=ago, rows=rows_text)
-    environment.filters.update(failed=failed_text)
-    environment.globals.update(minimum_rows=MINIMUM_ROWS, percents=percents)
+    environment.filters.update(failed=failed_text, breakable=breakable)
+    environment.globals.update(minimum_rows=MINIMUM_ROWS, percents=percents, states=STATES)
     return environment
 
 
 def overview_html(app: App) -> str:
     """Return the page of all variables."""
-    return _environment().get_template("overview.html").render(app=app, query=app.query)
+    return _environment().get_template("overview.html").render(app=app, query=app.query, overall=Overall(app.models))
 
 
-def variable_html(app: App, model: ModelView, view: VariableView, points: Sequence[CoursePoint]) -> str:
+def variable_html(app: App, model: ModelView, view: VariableView, course: Course) -> str:
     """Return the page of one variable.
 
     Args:
         app: App with the model.
         model: Model with the variable.
         view: The variable.
-        points: Course of the variable over the day.
+        course: Course of the variable over the day.
     """
     return (
         _environment()
@@ -77,7 +79,9 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
             query=app.query,
             model=model,
             view=view,
-            course=course_picture(view, points),
+            course=course_picture(view, course),
+            points=course.points,
+            course_heading=course_heading(course, app.now),
             decision=list(decision_statistics(view.row)),
             distances=list(distance_statistics(view.row)),
         )
@@ -103,7 +107,7 @@ def comparison_html(source: str, model: ModelView, now: float) -> str:
 def _report(name: str, models: Sequence[ModelView], now: float, failures: Sequence[str] = ()) -> str:
     style = Markup(asset("boxkite.css"))
     template = _environment().get_template("report.html")
-    return template.render(name=name, models=models, now=now, failures=failures, style=style)
+    return template.render(name=name, models=models, overall=Overall(models), now=now, failures=failures, style=style)
 
 
 def drift_json(app: App) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
 
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.wording import (
@@ -26,6 +29,7 @@ __all__ = [
     "Statistic",
     "ago",
     "bound_texts",
+    "breakable",
     "decision_statistics",
     "distance_statistics",
     "moment",
@@ -40,6 +44,9 @@ __all__ = [
 ]
 
 _NONE = "\N{EN DASH}"
+
+_SEPARATORS = re.compile(r"[_./:|-]+(?=[^\W\d_])")
+"""Characters after which a name may be divided where a letter follows; no entity of HTML contains one."""
 
 MEANINGS = {
     "major": "has moved far from training",
@@ -70,6 +77,11 @@ def since_text(row: Mapping[str, Any], today: str | None) -> str:
 def rows_text(rows: int) -> str:
     """Write a number of rows, as in "1 row"."""
     return f"{rows:,} row{'s' * (rows != 1)}"
+
+
+def breakable(name: str) -> Markup:
+    """Write a name as markup, which a line may break after its separators rather than within its words."""
+    return Markup(_SEPARATORS.sub(r"\g<0><wbr>", str(escape(name))))
 
 
 def window_text(window: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from flask_boxkite.drift.wording import cut, escaped, markdown_row, percent, when
 from flask_boxkite.performance.wording import METRIC_NAMES, NONE, REASONS, number_text, with_interval, wrapped
 from flask_boxkite.quoting import printable
+from flask_boxkite.text_table import text_table
 
 __all__ = ["as_markdown", "as_text"]
 
@@ -35,11 +36,9 @@ def as_text(report: Mapping[str, Any]) -> str:
         *(line for text in _row_lines(report) for line in wrapped(text)),
     ]
     if report["outcomes"]:
-        lines += ["", f"{'metric':<24}{'champion':>10}{'challenger':>12}  {'difference':<31}verdict"]
-    for metric in _metrics(report):
-        values = f"{number_text(metric['champion']):>10}{number_text(metric['challenger']):>12}"
-        line = f"{METRIC_NAMES[metric['name']]:<24}{values}  {_difference(metric):<31}{metric['verdict'] or ''}"
-        lines.append(line.rstrip())
+        rows = [(METRIC_NAMES[metric["name"]], *_cells(metric)) for metric in _metrics(report)]
+        head = ("metric", "champion", "challenger", "difference", "verdict")
+        lines += ["", *text_table([head, *rows], (23, 9, 10, 29), right=(1, 2))]
     return "\n".join(lines)
 
 
@@ -122,6 +121,11 @@ def _disagreement_line(report: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
+def _cells(metric: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    champion, challenger = number_text(metric["champion"]), number_text(metric["challenger"])
+    return champion, challenger, _difference(metric), metric["verdict"] or ""
+
+
 def _difference(metric: Mapping[str, Any]) -> str:
     value, low, high = (metric[key] for key in ("difference", "difference_low", "difference_high"))
     ends = "" if low is None or high is None else f" ({_signed(low)} to {_signed(high)})"
@@ -131,4 +135,6 @@ def _difference(metric: Mapping[str, Any]) -> str:
 def _signed(value: float | None) -> str:
     if value is None:
         return NONE
-    return f"{value:+.4f}" if abs(value) < 100 else f"{value:+,.4g}"
+    if abs(value) < 100:
+        return f"{value:+.4f}"
+    return f"{'+' if value > 0 else ''}{number_text(value)}"

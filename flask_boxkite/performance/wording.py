@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
+from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, number, percent, rounded, when
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS
 from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted, suggestion
+from flask_boxkite.text_table import text_table
 
 __all__ = [
     "BLIND",
@@ -106,17 +107,13 @@ def as_text(report: Mapping[str, Any]) -> str:
     Args:
         report: Report, in the form of `PerformanceReport.to_dict`.
     """
+    rows = [texts[:4] for texts in metric_texts(report)]
     lines = [
         *wrapped(f"{verdict_line(report)} {_about(report)}"),
         *wrapped(coverage_line(report)),
         "",
-        f"{'metric':<24}{'validated':>10}  {'expected':<29}realised",
+        *text_table([("metric", "validated", "expected", "realised"), *rows], (23, 9, 27), right=(1,)),
     ]
-    for metric in report["metrics"]:
-        expected, realised = (with_interval(metric, of) for of in ("estimated", "realised"))
-        name = METRIC_NAMES[metric["name"]]
-        lines.append(f"{name:<24}{number_text(metric['validated']):>10}  {expected:<29}{realised}".rstrip())
-
     for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
         if text:
             lines += ["", *wrapped(text)]
@@ -274,10 +271,12 @@ def with_interval(metric: Mapping[str, Any], of: str) -> str:
 
 
 def number_text(value: float | None) -> str:
-    """Return a metric for people."""
+    """Return a metric for people: with three decimals; one that is large or tiny with as many digits as say enough."""
     if value is None:
         return NONE
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.4g}"
+    if 0 < abs(value) < 0.001:
+        return number(value)
+    return f"{value:.3f}" if abs(value) < 100 else number(rounded(value, 4), 4)
 
 
 def _share(value: float | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flask_boxkite.performance.verdict import MARKS
+from flask_boxkite.provision.durations import duration_seconds, duration_text
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import LOOKBACK, filled
 from flask_boxkite.provision.rulefile import Alert, Recording
@@ -23,6 +24,12 @@ LEAST_ROWS = 100
 
 Z_LIMIT = 4.265
 """Value that a standard normal number exceeds with a probability of 1e-5."""
+
+MEMORY_DAYS, MARGIN = 15, 1.5
+"""Days whose longest time without an outcome is usual, which holds two weekends; and the part of it that is unusual."""
+
+_SHORTEST_SECONDS, _SCRAPES = 300.0, 4
+"""Least time, and number of scrapes, in which an outcome is looked for."""
 
 # --- recordings ------------------------------------------------------------------------------------------------------
 
@@ -143,8 +150,17 @@ def _merged(expr: str) -> str:
 
 
 def _parts(options: RuleOptions) -> dict[str, str]:
+    of_model = (*options.group_by, "model")
+    scrape = duration_seconds(options.scrape_interval, what="The scrape interval")
     return {
         "by": ", ".join((*options.group_by, "model", "baseline")),
+        "model": ", ".join(of_model),
+        "selector": ",".join(f"{label}=%q" for label in of_model),
+        "labels": " ".join(f"$labels.{label}" for label in of_model),
+        "came": duration_text(max(_SHORTEST_SECONDS, _SCRAPES * scrape)),
+        "memory": f"{MEMORY_DAYS}d",
+        "days": str(MEMORY_DAYS),
+        "margin": f"{MARGIN:g}",
         "lookback": LOOKBACK,
         "trained": "boxkite:model_outcomes:validation",
         "trained_rows": "boxkite:model_outcomes:validation_rows",
@@ -194,10 +210,22 @@ max without (window, source) (
 or
 {_mae_worse("expected")}"""
 
+_CAME = "sum by ($model) (increase(boxkite_outcomes_total[$came])) > 0"
+
+# In this order: the time of the outcomes before is read before it is replaced.
+GAP = f"""\
+time() - last_over_time(boxkite:model:outcomes_came_seconds[$memory])
+and
+{_CAME}"""
+CAME = f"0 * ({_CAME}) + time()"
+
 STOPPED = """\
-sum by ($by) (increase(boxkite_outcomes_total[1d] offset 1d)) > 0
-unless
-sum by ($by) (increase(boxkite_outcomes_total[1d])) > 0"""
+time() - last_over_time(boxkite:model:outcomes_came_seconds[$memory])
+> $margin * max_over_time(boxkite:model:outcomes_gap_seconds[$memory]) + 3600
+and
+last_over_time(boxkite:model:outcomes_came_seconds[8d] offset 7d)
+and
+group by ($model) (boxkite_outcomes_total)"""
 
 _MODEL = "model {{ $$labels.model }} (baseline {{ $$labels.baseline }})"
 
@@ -219,15 +247,21 @@ while an output means the same as then; outcomes tell.""",
     "BoxkiteOutcomesStopped": (
         STOPPED,
         "No outcomes of model {{ $$labels.model }} come any more",
-        f"""\
-No outcome of {_MODEL} has come for a day; in the day before there were {{{{ printf "%.0f" $$value }}}}.""",
+        """\
+{{ $$of := printf `$selector` $labels -}}
+No outcome of model {{ $$labels.model }} has come for {{ humanizeDuration $$value }}. In the $days days before, the
+longest time without one was
+{{ range query (printf `max_over_time(boxkite:model:outcomes_gap_seconds{%s}[$memory])` $$of) -}}
+{{ humanizeDuration .Value }}{{ end }}; the alert comes after $margin times as long, and an hour.""",
     ),
 }
 
 
-def performance_alerts(options: RuleOptions) -> Iterator[Alert]:
-    """Yield the alerts on performance."""
+def performance_alerts(options: RuleOptions) -> Iterator[Recording | Alert]:
+    """Yield the alerts on performance, after the recordings that only they need."""
     parts = _parts(options)
+    for record, template in (("gap", GAP), ("came", CAME)):
+        yield Recording(f"boxkite:model:outcomes_{record}_seconds", filled(template, parts))
     for name, (expr, summary, description) in _TEXTS.items():
         yield Alert(
             name,

@@ -64,6 +64,8 @@ outcomes that live outputs lead to expect):
   boxkite:model:wrong_excess, wrong_z
                       share of wrong outcomes, less the share that validation rows with such outputs had; and that in
                       standard errors (Mantel-Haenszel), above {z_limit} more than chance explains
+Per model, when outcomes come: boxkite:model:outcomes_came_seconds, the Unix time, and outcomes_gap_seconds, the time
+since outcomes came before.
 
 In Python, drift() compares every stretch of time that ends now with training; the page and the command line do so too.
 Rules know only {windows}, so they see less:

@@ -342,7 +342,7 @@ class Records:
 
         Raises:
             BoxkiteError: The baseline has no actual values, an option or the outcomes cannot be used, the records are
-                of several models, or they cannot be read.
+                of several models, hide all keys or outputs, or cannot be read.
         """
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
@@ -360,6 +360,7 @@ class Records:
         is_one_segment = not joining.others  # rows with other features are counted one by one
         counter = RecordCounter(known, span.end, joining.others, None if is_one_segment else lambda *row: "")
         self._count(counter, files, joining)
+        joining.hidden.check()
         self._warn_of_others(known)
 
         layout = ModelCells.of(known)
@@ -414,7 +415,8 @@ class Records:
 
         Raises:
             BoxkiteError: A baseline has no actual values, the models are of different kinds, an option or the outcomes
-                cannot be used, the records of a side are of several models, or they cannot be read.
+                cannot be used, the records of a side are of several models, hide all keys or outputs, or cannot be
+                read.
         """
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         baselines = _loaded(champion), _loaded(challenger)
@@ -489,6 +491,7 @@ class Records:
         for chunk in self._chunks(aligner.features, files=files):
             rows.add(chunk, aligner)
             self._model()
+        rows.hidden.check()
         return rows.answers()
 
     # --- a new baseline ----------------------------------------------------------------------------------------------

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
-from flask_boxkite.naming import REJECTIONS
+from flask_boxkite.naming import REDACTED, REJECTIONS
 from flask_boxkite.outcomes.reader import OutcomeReader
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.hidden import Hidden, hides
 from flask_boxkite.records.keys import IDS, given_key, keys_of
 from flask_boxkite.records.outcome_rows import OutcomeRow
 
@@ -36,6 +37,7 @@ class Joining:
     Attributes:
         others: Names of features that the key needs and the baseline lacks.
         layout: Meaning of the counts of outcomes.
+        hidden: Rows whose key or output is hidden.
         models: Number of outcomes by the model that they name.
         classes: Answered rows by predicted class and bin of its probability, as the last cells of `ModelCells` hold
             them; empty unless probabilities are several outputs.
@@ -58,6 +60,7 @@ class Joining:
         cells = ModelCells.of(baseline)
         self.classes = np.zeros(cells.size - cells.classes_start, dtype=np.int64)
         self._reader = reader
+        self.hidden = Hidden(key)
         self._names = keys_of(key, [*features, *self.others])
         self._id = key if key in ("prediction_id", "entity_id") else None
         self._nameless: Counter[str | None] = Counter()
@@ -84,11 +87,12 @@ class Joining:
         for record in filter(is_answered, records):
             if self._id is not None and record.rows == 1:
                 self._join_row_zero(getattr(record, self._id))
-            names = self._names(record, aligner) if self._outcomes else ()
-            found = [(place, name) for place, name in enumerate(names) if name in self._outcomes]
-            if not found and not self.classes.size:
-                continue
-            values = [self._reader.value_of(row) for row in aligner.output_rows(record) or ()]
+            names = list(self._names(record, aligner)) if self._outcomes else []
+            found = [(place, name) for place, name in enumerate(names) if name in self._outcomes and name != REDACTED]
+            values: list[float | None] = []
+            if found or self.classes.size or hides(record.output):
+                values = [self._reader.value_of(row) for row in aligner.output_rows(record) or ()]
+            self.hidden.see(record.rows, names, record.output, values)
             for place, name in found:
                 self._find(name, record.created_at, values[place] if place < len(values) else None)
             if self.classes.size:

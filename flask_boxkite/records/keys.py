@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.naming import REDACTED
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.columns import FIELDS
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_text
+from flask_boxkite.values.keys import one_spelling
 
 __all__ = ["IDS", "KeysOf", "given_key", "key_text", "keys_of"]
 
@@ -18,7 +20,7 @@ IDS = ("prediction_id", "entity_id", "key")
 """Fields of a record that may be the key; row i of a batch then has the key ``{id}/{i}``."""
 
 KeysOf = Callable[[Record, Aligner], Iterator["str | None"]]
-"""Yields the key of each row of a record."""
+"""Yields the key of each row of a record, or `REDACTED`."""
 
 
 def keys_of(key: str, features: Sequence[str]) -> KeysOf:
@@ -35,7 +37,9 @@ def keys_of(key: str, features: Sequence[str]) -> KeysOf:
 
         def of_field(record: Record, aligner: Aligner) -> Iterator[str | None]:
             text: str | None = getattr(record, key)
-            if record.rows == 1 or text is None:
+            if text is not None and key == "key":
+                text = one_spelling(text)
+            if record.rows == 1 or text is None or text == REDACTED:
                 yield from [text] * record.rows
             else:
                 yield from (f"{text}/{row}" for row in range(record.rows))
@@ -62,12 +66,12 @@ def given_key(value: Any, key: str) -> str | None:
 
 
 def key_text(value: Any) -> str | None:
-    """Return a key as text: 17, 17.0 and "17" are the same; None if it is missing, or no single value."""
+    """Return a key as text: 17, 17.0, "17" and "17.0" are the same; None if it is missing, or no single value."""
     if isinstance(value, float):
         if value != value:  # also the mark of an absent feature
             return None
         value = int(value) if value.is_integer() else value
     try:
-        return to_text(value) or None
+        return one_spelling(to_text(value) or "") or None
     except InvalidValue:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import PurePosixPath
 from sys import intern
@@ -84,7 +84,7 @@ def _columns(outcomes: Any, names: tuple[str, str]) -> Mapping[str, Any] | None:
     if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
         return None
     known = frame.collect_schema().names()
-    _check_names(names, known)
+    _check_names(names, known, getattr(getattr(outcomes, "index", None), "names", ()))
     chosen = frame.lazy().select(name for name in known if name in (*names, _MODEL)).collect()
     return {name: chosen.get_column(name).to_native() for name in chosen.columns}
 
@@ -127,10 +127,20 @@ def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]
     return iter(found)
 
 
-def _check_names(names: Iterable[str], known: list[str]) -> None:
+def _check_names(names: Iterable[str], known: list[str], index: Sequence[Any] = ()) -> None:
+    """Refuse outcomes without one of the columns.
+
+    Args:
+        names: Names of the columns.
+        known: Names of all columns.
+        index: Names of the levels of a frame's index.
+    """
     for name in names:
         if name not in known:
-            msg = f"The outcomes have no column {name!r}. {suggestion(name, list(map(str, known)))}"
+            remedy = suggestion(name, list(map(str, known)))
+            if name in index:
+                remedy = "It is the index of the frame: give frame.reset_index()."
+            msg = f"The outcomes have no column {name!r}. {remedy}"
             raise BoxkiteError(msg)
 
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.naming import REDACTED
 from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.hidden import Hidden
 from flask_boxkite.records.keys import given_key, keys_of
 from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.values.ids import request_part
@@ -58,6 +60,9 @@ class Answers(NamedTuple):
 class ModelRows:
     """Collects the answered rows of one model.
 
+    Attributes:
+        hidden: Rows whose key or output is hidden.
+
     Args:
         value_of: Reads the outputs of a row (`OutcomeReader.value_of`).
         key: Field of the record in `keys.IDS`, or name of a feature.
@@ -70,6 +75,7 @@ class ModelRows:
     def __init__(self, value_of: ValueOf, key: str, features: Sequence[str]) -> None:
         self._value_of = value_of
         self._keys_of = keys_of(key, features)
+        self.hidden = Hidden(key)
         self._is_shared = key in _SHARED
         self._fingerprints, self._times, self._values = array("Q"), array("d"), array("d")
         self._rows = 0
@@ -78,10 +84,11 @@ class ModelRows:
         """Collect some records."""
         for record in filter(is_answered, records):
             self._rows += record.rows
-            outputs = aligner.output_rows(record) or ()
-            for name, row in zip(self._keys_of(record, aligner), outputs, strict=False):
-                value = self._value_of(row)
-                if name is not None and value is not None:
+            names = list(self._keys_of(record, aligner))
+            values = [self._value_of(row) for row in aligner.output_rows(record) or ()]
+            self.hidden.see(record.rows, names, record.output, values)
+            for name, value in zip(names, values, strict=False):
+                if name is not None and name != REDACTED and value is not None:
                     self._fingerprints.append(_fingerprint(name, is_shared=self._is_shared))
                     self._times.append(record.created_at)
                     self._values.append(value)

@@ -270,10 +270,11 @@ class Boxkite:
             predicted: Output of the prediction, where the server cannot know it any more; else None.
             key: Caller's own key of the prediction, instead of the id. An outcome that is sent once by the id and once
                 by the key counts twice.
-            model: Name of the model; None to find it by the id.
+            model: Name of the model; None for the one that made the id, or for all that know the key (with
+                *predicted*, for the first of them).
 
         Returns:
-            Whether it was counted.
+            Whether it was counted, by one model at least.
 
         Raises:
             BoxkiteError: The baseline has no actual values to compare with.

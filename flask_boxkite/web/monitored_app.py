@@ -26,7 +26,7 @@ from flask_boxkite.web.outcomes import outcomes_response
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
 from flask_boxkite.web.return_values import reply_of
-from flask_boxkite.web.routes import DASHBOARD, METRICS, OUTCOMES, add_route, mounted_elsewhere
+from flask_boxkite.web.routes import DASHBOARD, METRICS, OUTCOMES, add_route, csrf_of, mounted_elsewhere
 from flask_boxkite.web.views import PredictedView, route_problems, routed, view_name
 
 __all__ = ["CAPTURE", "KEY", "WATCHED", "MonitoredApp", "current_request", "monitored_app"]
@@ -139,6 +139,7 @@ class MonitoredApp:
             if self.has_begun:
                 return
             try:
+                self.exempt_outcomes(app)
                 if not is_dispatched:
                     self._settle(app)
                 self._check_routes(app)
@@ -148,6 +149,20 @@ class MonitoredApp:
                 self.monitor.recorders.adopt_orphans()
             finally:
                 self.has_begun = True
+
+    def exempt_outcomes(self, app: Flask) -> None:
+        """Exempt the route of outcomes from Flask-WTF's protection of forms, if senders must have our token.
+
+        A browser never adds that token by itself, so no other site can forge such a request. With a guard alone, which
+        may trust a cookie, the app has to decide.
+        """
+        csrf, blueprint = csrf_of(app), app.blueprints.get(OUTCOMES)
+        if csrf is None or blueprint is None or self.access.token is None:
+            return
+        try:
+            csrf.exempt(blueprint)
+        except Exception:  # another release of it; `check` sees that the route is refused
+            logger.exception("Flask-WTF does not let the route of outcomes be exempt from its protection of forms.")
 
     def _settle(self, app: Flask) -> None:
         with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before

@@ -14,7 +14,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.observation import Observation
+from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.assets import ASSETS, asset
 from flask_boxkite.page.content import App, Query
 from flask_boxkite.page.render import drift_json, overview_html, report_html, variable_html
@@ -85,7 +85,7 @@ class Pages:
         try:
             course = models[0].course(view.trained)
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
-            course = []
+            course = Course(0.0, [])
         return _answer(variable_html(app, model, view, course))
 
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:

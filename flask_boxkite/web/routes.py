@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-__all__ = ["DASHBOARD", "METRICS", "OUTCOMES", "add_route", "layers_of", "mounted_elsewhere"]
+__all__ = ["DASHBOARD", "METRICS", "OUTCOMES", "add_route", "csrf_of", "layers_of", "mounted_elsewhere"]
 
 METRICS = "boxkite"
 """Blueprint of the metrics; the endpoint is ``boxkite.metrics``."""
@@ -59,6 +59,13 @@ def _hosts(app: Flask) -> list[dict[str, Any]]:
     if app.subdomain_matching:
         return [{"subdomain": ""}, {"subdomain": "<boxkite_host>"}]
     return [{}]
+
+
+def csrf_of(app: Flask) -> Any:
+    """Return Flask-WTF's CSRFProtect on an app, which refuses POST requests without the token of a form; else None."""
+    found = app.extensions.get("csrf")  # where other extensions keep themselves, too
+    is_wtf = any(kind.__module__.partition(".")[0] == "flask_wtf" for kind in type(found).__mro__)
+    return found if is_wtf else None
 
 
 def mounted_elsewhere(app: Flask, path: str) -> bool:

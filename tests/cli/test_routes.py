@@ -193,3 +193,24 @@ Boxkite(app)
     done = run_python("-m", "flask", "--app", "scoring", "boxkite", "check", cwd=tmp_path, COLUMNS="200")
     assert "✗ A DispatcherMiddleware hands '/metrics' to another app (status 200)." in done.stdout
     assert (done.returncode, done.stderr) == (1, "")
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+OUTCOMES = {"BOXKITE_OUTCOMES_PATH": "/outcomes", "BOXKITE_METRICS_TOKEN": "a long secret"}
+TAKEN = "Outcomes are taken at '/outcomes', from everyone with the token."
+
+
+def test_the_route_of_outcomes_is_asked_with_the_token() -> None:
+    assert outcomes(lambda app: None, **OUTCOMES)[-1] == Outcome("ok", TAKEN)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405])
+def test_a_hook_that_refuses_outcomes_is_found(status: int) -> None:
+    def refuse() -> Any:
+        return Response("no", status) if request.method == "POST" else None
+
+    found = outcomes(answering(refuse), **OUTCOMES)[-1]
+    assert found.level == "problem"
+    assert f"'/outcomes' is {'refused' if status == 403 else 'answered'} with status {status}." == found.what
+    assert "let request.blueprint == 'boxkite_outcomes' pass" in found.remedy

@@ -439,7 +439,7 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
     [
         ("(16.271234,19.4]", "16.3 to 19.4"),
         ("(51.49996,51.50048]", "51.5 to 51.5005"),
-        ("(1.699996988544e+12,1.699998755076e+12]", "1,699,996,988,544 to 1,699,998,755,076"),
+        ("(1.699996988544e+12,1.699998755076e+12]", "1,699,997,000,000 to 1,699,999,000,000"),
         ("(-1.7e+308,1.7e+308]", "-1.7e+308 to 1.7e+308"),
         ("(-Inf,0.5]", "up to 0.5"),
     ],
@@ -504,7 +504,7 @@ def test_groups_end_at_training_values() -> None:
 
     assert ends("rate") == ["0", "100"]
     assert ends("price") == ["0.123", "9.5"]
-    assert ends("big") == ["-1,099,511,627,776", "2,199,023,255,552"]
+    assert ends("big") == ["-1,100,000,000,000", "2,199,000,000,000"]
     assert ends("zeros")[0] == "0"
     assert ends("day") == ["2018-01-01", str(max(days))]
     assert ends("score")[0] == "up"  # 6.35e-10 says nothing beside the group's end

@@ -11,6 +11,7 @@ from flask import Flask, Response, abort, request
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, ConfigError
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.payloads.encodings import decompressed
 from tests.extensions.pair import ANN, Pair, Side
@@ -191,6 +192,54 @@ def test_flask_limiter(pair: Make, is_first: bool) -> None:
     assert [outcome.level for outcome in probe_routes(flask)] == ["ok"]
     assert {Client(flask).get("/metrics").status_code for _ in range(9)} == {200}
     app.check(3)
+
+
+def taking_outcomes(*, is_first: bool, **options: Any) -> tuple[Flask, Any]:
+    """Return an app that takes outcomes under Flask-WTF's protection of forms, which is set up before or after us."""
+    from flask_wtf import CSRFProtect
+
+    app, csrf = Flask("served"), CSRFProtect()
+    app.config.update(BOXKITE_SINK="none", BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_BASELINE=judged())
+    app.config.update(SECRET_KEY="secret", BOXKITE_METRICS_TOKEN=options.pop("token", None))
+    if is_first:
+        csrf.init_app(app)
+    Boxkite(app, **options)
+    if not is_first:
+        csrf.init_app(app)
+    app.post("/form")(lambda: "sent")
+    return app, csrf
+
+
+def judged() -> Baseline:
+    return build_baseline({"x": range(200)}, [row / 200 for row in range(200)], actual=[row % 2 for row in range(200)])
+
+
+@both_orders
+def test_flask_wtf_lets_outcomes_with_our_token_through(is_first: bool) -> None:
+    """Senders have no form. No other site can make a browser send the token, so there is nothing to protect."""
+    app, _ = taking_outcomes(is_first=is_first, token="t" * 20)
+    client = Client(app)
+    assert client.post("/form").status_code == 400
+    assert client.post("/outcomes", json=[]).status_code == 401
+    sent = client.post("/outcomes", json=[], headers={"Authorization": f"Bearer {'t' * 20}"})
+    assert (sent.status_code, sent.get_json()["counted"]) == (200, 0)
+    assert client.post("/form").status_code == 400
+    app, _ = taking_outcomes(is_first=is_first, token="t" * 20)
+    assert [outcome.level for outcome in probe_routes(app)] == ["ok", "ok"]
+
+
+@both_orders
+def test_check_finds_outcomes_that_flask_wtf_refuses(is_first: bool) -> None:
+    """A guard may trust a cookie, which other sites can use; so the app decides."""
+    app, csrf = taking_outcomes(is_first=is_first, dashboard_guard=lambda: None)
+    assert Client(app).post("/outcomes", json=[]).status_code == 400
+    (problem,) = [outcome for outcome in probe_routes(app) if outcome.level != "ok"]
+    assert problem.level == "problem"
+    assert problem.what.startswith("'/outcomes' is refused with status 400, probably by Flask-WTF's CSRFProtect")
+    assert problem.remedy.startswith("csrf.exempt(app.blueprints['boxkite_outcomes']) lets them through")
+    csrf.exempt(app.blueprints["boxkite_outcomes"])
+    assert {outcome.level for outcome in probe_routes(app)} == {"ok"}
+    assert Client(app).post("/outcomes", json=[]).status_code == 200
 
 
 @both_orders

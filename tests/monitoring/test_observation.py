@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +128,9 @@ def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generat
             counts.add(tally)
             history.append((clock.now, tally.cells[0]))
         clock.now += 900.0
-    points = course(Timelines(layout).trained, counts, age)
+    known, points = course(Timelines(layout).trained, counts, age)
 
+    assert known == 40 * 900.0
     assert points
     assert points[-1].age == 0.0 or points[-1].age < 1800.0
     before = [sum(age.cells[group.start : group.stop]) for group in age.groups]
@@ -149,9 +151,30 @@ def test_hours_with_few_rows_are_left_out(baseline: Baseline) -> None:
     )
     for _ in range(29):
         counts.add(Increments([3]))
-    assert course(Timelines(layout).trained, counts, baseline.features[0]) == []
+    assert course(Timelines(layout).trained, counts, baseline.features[0]).points == []
     counts.add(Increments([3]))
-    assert [point.rows for point in course(Timelines(layout).trained, counts, baseline.features[0])] == [30]
+    assert [point.rows for point in course(Timelines(layout).trained, counts, baseline.features[0]).points] == [30]
+
+
+@pytest.mark.parametrize(("minutes", "step"), [(2, 10), (40, 60), (90, 900)])
+def test_a_fresh_server_tells_the_time_that_it_knows_in_finer_steps(
+    baseline: Baseline, minutes: int, step: int
+) -> None:
+    """Ten rows come every ten seconds; each point beside the number of rows of its hour, counted by hand."""
+    clock = Clock()
+    clock.now = 999_900.0  # at which a slot of every length begins
+    layout = ModelCells.of(baseline)
+    counts = Counts(Store(None, clock, clock), Section(SectionKey("model", "m", "x"), layout.size, layout.sums_size))
+    for _ in range(6 * minutes):
+        counts.add(Increments([3] * 10))
+        clock.now += 10.0
+
+    known, points = course(Timelines(layout).trained, counts, baseline.features[0])
+
+    assert known == 60.0 * minutes
+    assert {before.age - after.age for before, after in pairwise(points)} == {step}
+    assert [point.rows for point in points] == [min(known - point.age, 3600) for point in points]
+    assert (points[0].age, points[-1].age) == (known - max(step, 30), 0.0)
 
 
 # --- stretches of time -----------------------------------------------------------------------------------------------

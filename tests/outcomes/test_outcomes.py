@@ -36,6 +36,7 @@ from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.outcomes.book_file import FORMAT as BOOK_FORMAT
 from flask_boxkite.outcomes.model import Given, model_outcomes
+from flask_boxkite.outcomes.sealing import IdSeal
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
 from flask_boxkite.performance.significance import dispersion_of
@@ -102,6 +103,20 @@ def test_realised_metrics_are_the_ones_of_scikit_learn(service: ModelMonitoringS
     assert report["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-7)
 
 
+def test_the_loss_of_nearly_certain_scores_is_the_one_of_their_outputs(tmp_path: Path) -> None:
+    """Float32 has no number between 1 - 6e-8 and 1, where a wrong score costs 17 to 36."""
+    random = np.random.default_rng(0)
+    logit = random.normal(0, 12, 1000)
+    score, actual = 1 / (1 + np.exp(-logit)), (random.random(1000) < 1 / (1 + np.exp(-logit / 6))).astype(int)
+    service = ModelMonitoringService(
+        built({"x": logit}, score, actual=actual), sink="none", state_dir=str(tmp_path / "state")
+    )
+    for x, s, y in zip(logit.tolist(), score.tolist(), actual.tolist(), strict=True):
+        assert service.log_outcome(service.log_prediction(features=[x], output=s), y)
+    assert service.performance()["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-7)
+    assert service.performance()["brier"].realised == pytest.approx(brier_score_loss(actual, score), abs=1e-8)
+
+
 def test_losses_of_given_outputs_are_exact(service: ModelMonitoringService) -> None:
     _, score, actual = scores(500)
     for row, (s, y) in enumerate(zip(score.tolist(), actual.tolist(), strict=True)):
@@ -123,6 +138,62 @@ def test_numbers_that_came_true() -> None:
     assert report["mae"].realised == pytest.approx(mean_absolute_error(actual[:600], predicted[:600]), abs=1e-7)
     assert report["rmse"].realised == pytest.approx(mean_squared_error(actual[:600], predicted[:600]) ** 0.5, abs=1e-7)
     assert report["bias"].realised == pytest.approx(float((predicted - actual)[:600].mean()), abs=1e-7)
+
+
+NUMBERS: dict[str, Any] = {
+    # (actual values, live ones, errors)
+    "seconds of later months": (1.7e9, 1.71e9, 2.6e6, lambda random, rows: random.normal(0, 30, rows)),
+    "millions": (1e7, 1e7, 3e6, lambda random, rows: random.normal(0, 1, rows)),
+    "often exact": (50, 50, 20, lambda random, rows: random.normal(0, 1, rows).round(2) * (random.random(rows) < 0.6)),
+    "many magnitudes": (0, 0, 0, None),
+}
+
+
+@pytest.mark.parametrize("way", ["id", "batch", "key"])
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_errors_of_numbers_are_as_exact_by_id_as_from_the_outputs_themselves(kind: str, way: str) -> None:
+    """Beside seconds since 1970, float32 has steps of 128, and errors of 30 would look much worse."""
+    random = np.random.default_rng(5)
+    before, live, spread, errors = NUMBERS[kind]
+
+    def drawn(middle: float, rows: int) -> tuple[Any, Any]:
+        if errors is None:
+            actual = 10.0 ** random.uniform(-9, 6, rows)
+            return actual * random.lognormal(0, 0.1, rows), actual
+        actual = random.normal(middle, spread, rows).round(1)
+        return (actual + errors(random, rows)).round(3), actual
+
+    predicted, actual = drawn(before, 2000)
+    service = ModelMonitoringService(built({"x": range(2000)}, predicted, actual=actual), sink="none")
+    exact = ModelMonitoringService(service.baseline, sink="none")
+    predicted, actual = drawn(live, 400)
+    ids = []
+    if way == "batch":
+        sent = service.log_prediction(features=[[1.0]] * 400, output=predicted.tolist())
+        ids = [f"{sent}/{row}" for row in range(400)]
+    for row, (p, y) in enumerate(zip(predicted.tolist(), actual.tolist(), strict=True)):
+        assert exact.log_outcome(f"{row}", y, predicted=p)
+        if way == "batch":
+            assert service.log_outcome(ids[row], y)
+        elif way == "key":
+            service.log_prediction(features=[1.0], output=p, key=row)
+            assert service.log_outcome(key=str(row), actual=y)
+        else:
+            assert service.log_outcome(service.log_prediction(features=[1.0], output=p), y)
+    ours, theirs = service.performance(), exact.performance()
+    assert ours.verdict == theirs.verdict == "as validated"
+    # Steps are 1/64 beside ten millions, and far smaller beside the other errors.
+    assert ours["mae"].realised == pytest.approx(np.abs(predicted - actual).mean(), rel=1e-3)
+    assert ours["rmse"].realised == pytest.approx(((predicted - actual) ** 2).mean() ** 0.5, rel=1e-3)
+    moved = np.abs(cells(service) - cells(exact)).sum() / 2
+    assert moved <= (6 if kind in ("seconds of later months", "millions") else 0)
+
+
+def cells(service: ModelMonitoringService) -> Any:
+    """Return the outcomes by bin of the absolute error."""
+    outcomes = service.monitor.outcomes
+    assert outcomes is not None
+    return outcomes.layout.counts(outcomes.totals().cells)
 
 
 @pytest.mark.parametrize("actual", [1e200, -1e308, 10**400, math.inf])
@@ -331,8 +402,8 @@ def test_the_route_and_the_page_tell_another_class(tmp_path: Path) -> None:
     page = " ".join(client.get("/boxkite/?window=start", headers=token).text.split())
     assert "2 of the 4 outcomes are of a class that validation never had" in page
     header, body = page.partition("Outcomes by predicted and actual value")[2].split("</thead>", 1)
-    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == ["Predicted", *VARIETIES, "unseen"]
-    cells = re.findall(r'data-label="unseen" class="number">(\d+)', body)
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == ["Actual", "Predicted", *VARIETIES, "unseen"]
+    cells = re.findall(r'data-label="Actual unseen" class="number">(\d+)', body)
     assert len(cells) == 3
     assert sum(map(int, cells)) == 2
 
@@ -606,6 +677,75 @@ def test_of_several_models_the_id_tells(baseline: Baseline, tmp_path: Path) -> N
         assert monitor.log_outcome(second, 1)
         assert monitor.log_outcome(first, 0)
         assert [monitor.performance(model)["accuracy"].realised for model in ("a", "b")] == [0, 1]
+
+
+@pytest.fixture
+def two_models(baseline: Baseline, tmp_path: Path) -> Iterator[Boxkite]:
+    """Return the monitor of an app with two models, within the app."""
+    app = Flask(__name__)
+    app.config.update(BOXKITE_BASELINE={"a": baseline, "b": baseline}, BOXKITE_STATE_DIR=str(tmp_path))
+    monitor = Boxkite(app)
+    with app.app_context():
+        yield monitor
+    monitor.close()
+
+
+def accuracies(monitor: Boxkite) -> list[Any]:
+    return [monitor.performance(model)["accuracy"].realised for model in ("a", "b")]
+
+
+def test_an_outcome_by_key_is_true_for_all_models_that_know_the_key(two_models: Boxkite) -> None:
+    """A challenger in the same view answers the same order."""
+    monitor = two_models
+    for model, score in (("a", 0.4), ("b", 0.6)):
+        monitor.log_prediction(features=[60.0, 1.0], output=score, model=model, key="both")
+        monitor.log_prediction(features=[60.0, 1.0], output=score, model=model, key="named")
+    monitor.log_prediction(features=[60.0, 1.0], output=0.6, model="b", key="challenger's")
+
+    assert monitor.log_outcome(key="both", actual=1)
+    assert accuracies(monitor) == [0, 1]
+    assert not monitor.log_outcome(key="both", actual=1)
+    assert monitor.log_outcome(key="named", actual=1, model="a")
+    assert monitor.log_outcome(key="named", actual=0)  # it still counts for the other
+    assert accuracies(monitor) == [0, 0.5]
+    assert monitor.log_outcome(key="challenger's", actual=1)
+    assert [monitor.performance(model).outcomes for model in ("a", "b")] == [2, 3]
+    assert not monitor.log_outcome(key="unknown", actual=1)
+
+
+def test_an_outcome_with_an_output_is_of_one_model(two_models: Boxkite) -> None:
+    for model in ("a", "b"):
+        two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model, key=7)
+    assert two_models.log_outcome(key=7, actual=0, predicted=0.4)
+    assert [two_models.performance(model).outcomes for model in ("a", "b")] == [1, 0]
+    assert accuracies(two_models)[0] == 1
+
+
+def test_what_one_of_several_models_cannot_write_is_to_be_sent_again(two_models: Boxkite, baseline: Baseline) -> None:
+    for model in ("a", "b"):
+        two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model, key=7)
+    monitor = two_models._state().monitor
+    directory = monitor.state_directory()
+    assert directory is not None
+    book = outcomes_path(directory, SectionKey("outcomes", "b", baseline.fingerprint), BOOK_FORMAT)
+    book.mkdir()  # where no file can be opened
+    given = [Given(None, 1, key="7")]
+    assert monitor.log_outcomes(given) == ["failed"]
+    book.rmdir()
+    assert monitor.log_outcomes(given) == [None]
+    assert [two_models.performance(model).outcomes for model in ("a", "b")] == [1, 1]
+
+
+def test_the_prediction_of_an_id_is_looked_up_once(two_models: Boxkite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of outcomes in one request, each lookup counts."""
+    opened: list[str] = []
+    unwatched = IdSeal.open
+    monkeypatch.setattr(IdSeal, "open", lambda seal, text: opened.append(text) or unwatched(seal, text))
+    for model, lookups in (("a", 1), ("b", 2)):
+        sent = two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model)
+        opened.clear()
+        assert two_models.log_outcome(sent, 1)
+        assert opened == [sent] * lookups
 
 
 def test_an_outcome_of_an_unknown_model_costs_no_other(baseline: Baseline, tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from flask_boxkite.baseline.codes import PointCode, SingleCode
 from flask_boxkite.compiled import native
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.folding import KEY_FILE
-from flask_boxkite.outcomes.sealing import NEAREST, IdSeal, Opened, Rounding, Seal, id_key, rounded
+from flask_boxkite.outcomes.sealing import IdSeal, Opened, Seal, id_key
 from flask_boxkite.system.files import open_private
 from flask_boxkite.system.locks import locked
 from flask_boxkite.values.ids import PredictionId, id_maker
@@ -281,69 +282,13 @@ def test_fingerprints_have_not_changed() -> None:
     assert SEAL.fingerprint("order 17") == 18353029851934173772
 
 
-# --- floats in their bins --------------------------------------------------------------------------------------------
+# --- the compiled seal -----------------------------------------------------------------------------------------------
 
-BOUNDS = st.floats(allow_nan=False)
-
-
-def between(*ends: float) -> Rounding:
-    """Return the rounding of numbers in bins with these ends."""
-    return Rounding(tuple(filter(math.isfinite, ends)))
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False), BOUNDS, BOUNDS)
-@example(0.3, 0.3 - 2**-54, 0.3)
-@example(math.nextafter(0.5, 0), -math.inf, math.nextafter(0.5, 0))
-@example(math.nextafter(0.5, 1), 0.5, math.inf)
-@example(5e-324, 0.0, 1.0)
-@example(LARGEST + 2.0**100, LARGEST, math.inf)
-@example(1e39, 1.0, math.inf)
-def test_a_float_stays_in_its_bin(value: float, one: float, other: float) -> None:
-    lower, upper = min(one, other), max(one, other)
-    assume(lower < value <= upper)
-    found = rounded(value, between(lower, upper))
-
-    with np.errstate(all="ignore"):
-        nearest = np.float32(value)
-        neighbours = [nearest, *(np.nextafter(nearest, np.float32(end)) for end in (-math.inf, math.inf))]
-    # As float64: NumPy would round the bounds to float32.
-    inside = [single for single in map(float, neighbours) if lower < single <= upper and math.isfinite(single)]
-    if not inside or math.isinf(nearest):
-        assert found is None
-    else:
-        assert found in inside
-        assert abs(found - value) == min(abs(single - value) for single in inside)
-
-
-@pytest.mark.parametrize(
-    ("value", "lower", "upper", "expected"),
-    [
-        pytest.param(0.5, 0.25, 0.5, 0.5, id="exact"),
-        pytest.param(0.1, 0.0, 1.0, 0.10000000149011612, id="nearest"),
-        pytest.param(0.1, 0.0, 0.1, 0.09999999403953552, id="below the upper bound"),
-        pytest.param(0.3, 0.29999999999999993, 1.0, 0.30000001192092896, id="nearest above"),
-        pytest.param(0.7, 0.6999999999999999, 1.0, 0.7000000476837158, id="above the lower bound"),
-        pytest.param(0.3, 0.29999999999999993, 0.3, None, id="bin without a float32"),
-        pytest.param(math.nan, 0.0, 1.0, None, id="not a number"),
-        pytest.param(math.inf, 0.0, math.inf, None, id="infinite"),
-        pytest.param(-math.inf, 0.0, 1.0, None, id="infinite below"),
-    ],
-)
-def test_the_nearest_float_in_the_bin(value: float, lower: float, upper: float, expected: float | None) -> None:
-    assert rounded(value, between(lower, upper)) == expected
-
-
-def test_a_number_below_one_stays_below_one() -> None:
-    nearly = math.nextafter(1.0, 0.0)
-    assert rounded(nearly, NEAREST) == 1.0
-    assert rounded(nearly, Rounding((0.5,), below_one=nearly)) == 1 - 2**-24
-    assert rounded(1.0, Rounding((0.5,), below_one=nearly)) == 1.0
-    assert rounded(nearly, Rounding((1 - 2**-30,), below_one=nearly)) is None
-
-
+NUMBERS_HASH = hashlib.blake2s(key=KEY, digest_size=28, person=b"id-seal")
 NUMBERS = st.one_of(
     st.floats(),
     st.floats(width=32),
+    st.floats(-0.1, 1.1),
     st.sampled_from([math.nextafter(1.0, 0.0), 1.0, 0.5, LARGEST, LARGEST + 2.0**103, 1e39, -1e39, 0.3]),
 )
 
@@ -353,17 +298,57 @@ NUMBERS = st.one_of(
     st.text("srv/-é\udc80", min_size=1),
     NUMBERS,
     st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.3, 0.5, 1.0]), unique=True),
-    st.sampled_from([math.inf, math.nextafter(1.0, 0.0)]),
+    st.booleans(),
 )
 def test_the_compiled_seal_makes_the_same_ids(
-    entity: uuid.UUID, server: str, value: float, bounds: list[float], below_one: float
+    entity: uuid.UUID, server: str, value: float, bounds: list[float], is_probability: bool
 ) -> None:
     if native is None:
         missing("The compiled part of the package")
-    prediction, rounding = made(entity, server), Rounding(tuple(sorted(bounds)), below_one)
-    numbers_hash = hashlib.blake2s(key=KEY, digest_size=28, person=b"id-seal")
-    expected = Seal(numbers_hash, rounding)(prediction, value)
-    assert native.Seal(numbers_hash, PredictionId, rounding)(prediction, value) == expected
+    prediction, code = made(entity, server), SingleCode(tuple(sorted(bounds)), is_probability)
+    expected = Seal(NUMBERS_HASH, code)(prediction, value)
+    assert native.Seal(NUMBERS_HASH, PredictionId, code)(prediction, value) == expected
+
+
+@given(
+    NUMBERS | st.floats(1.69e9, 1.71e9) | st.floats(-300, 300),
+    st.sampled_from([0.0, 1.7e9, -1e-3, 1e300]),
+    st.integers(-900, 127).map(lambda exponent: 2.0**exponent) | st.sampled_from([1.0, 2.0**22]),
+)
+@example(LARGEST - 2.0**103, 0.0, 1.0)
+@example(255.9999999, 0.0, 1.0)
+def test_the_compiled_seal_carries_distances_as_python_does(value: float, origin: float, unit: float) -> None:
+    if native is None:
+        missing("The compiled part of the package")
+    code = PointCode(origin, unit)
+    expected = Seal(NUMBERS_HASH, code)(ONE, value)
+    assert native.Seal(NUMBERS_HASH, PredictionId, code)(ONE, value) == expected
+
+
+# --- codes -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_id_gives_back_what_its_code_makes_of_a_number() -> None:
+    code = PointCode(1.7e9, 2.0**22)
+    seal = IdSeal(KEY, "model", code)
+    opened = seal.open(sealed(ONE, 1.7e9 + 1234.5, seal).text)
+    assert opened is not None
+    assert opened.value == 1.7e9 + 1234.5
+
+
+def test_a_number_of_one_code_is_never_read_by_another() -> None:
+    """After an update, or with another baseline of the same name, such an id is unknown."""
+    codes = [
+        SingleCode(),
+        SingleCode(is_probability=True),
+        PointCode(0.0, 1.0),
+        PointCode(0.0, 2.0),
+        PointCode(1.0, 1.0),
+    ]
+    seals = [IdSeal(KEY, "model", code) for code in codes]
+    opened = [[other.open(sealed(ONE, 0.5, own).text) is not None for other in seals] for own in seals]
+    assert opened == np.eye(len(codes), dtype=bool).tolist()
+    assert len({seal.fingerprint("order 17") for seal in seals}) == len(codes)
 
 
 # --- the key ---------------------------------------------------------------------------------------------------------

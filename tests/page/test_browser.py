@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Error, Page, expect
 from werkzeug.serving import make_server
 
-from flask_boxkite import ModelMonitoringService
+from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.drift.wording import size_cell
 from flask_boxkite.page.assets import asset
 from flask_boxkite.page.chart_data import Bar, Categories
 from flask_boxkite.page.charts import large_chart
-from tests.page.scenes import Scene, scene_of
+from tests.page.scenes import scene_of
 from tests.peers import Gunicorn, fetch, npm_modules
 
 pytestmark = pytest.mark.peers
@@ -191,7 +192,7 @@ def test_a_variable_has_a_page_of_its_own(open_page: Open, server: Gunicorn) -> 
 
     expect(page.get_by_role("heading", level=1)).to_have_text("age")
     expect(page.locator(".summary .verdict")).to_contain_text(items["age"]["verdict"])
-    assert page.locator("figure svg").count() == 3
+    assert page.locator("figure").count() == 3
     row = page.locator("table.statistics tr", has_text="Kolmogorov-Smirnov")
     distance = row.locator("[data-label=Value]").inner_text()
     assert float(distance) == pytest.approx(items["age"]["kolmogorov_smirnov"], rel=0.005)
@@ -345,7 +346,7 @@ def test_axe_finds_nothing(open_page: Open, path: str) -> None:
 @pytest.mark.parametrize("name", ["batch", "fault", "users"])
 def test_what_is_unclear_or_began_lately_fits_and_can_be_read(open_page: Open, tmp_path: Path, name: str) -> None:
     """Here axe also sees whether its colours are far enough apart."""
-    with scene_of(name, tmp_path) as scene, served(scene) as url:
+    with scene_of(name, tmp_path) as scene, served(scene.app) as url:
         for path in ("/boxkite/", variable_path("age")):
             page = open_page(path, base=url)
             for width in (1280, 390, 320):
@@ -355,10 +356,62 @@ def test_what_is_unclear_or_began_lately_fits_and_can_be_read(open_page: Open, t
             page.close()  # it would go on refreshing itself when the server has ended
 
 
+OVERLAPS = """() => [...document.querySelectorAll('svg.large')].flatMap(chart => {
+  const boxes = [...chart.querySelectorAll('text:not(.mark-text)')].map(text => [text, text.getBoundingClientRect()]);
+  const frame = chart.getBoundingClientRect();
+  return boxes.flatMap(([text, box], place) => [
+    ...(box.left < frame.left - 1 || box.right > frame.right + 1 ? [text.textContent] : []),
+    ...boxes.slice(place + 1).filter(([, other]) =>
+      box.left < other.right && other.left < box.right && box.top + 4 < other.bottom && other.top + 4 < box.bottom
+    ).map(([other]) => `${text.textContent} on ${other.textContent}`),
+  ]);
+})"""
+"""Texts of charts that leave their frame, or lie on another one."""
+
+
+def test_large_numbers_and_long_names_fit_a_phone(open_page: Open, tmp_path: Path) -> None:
+    """A model of prices with names and numbers longer than a line, none of which may be cut or covered."""
+    rng = np.random.default_rng(0)
+    long = "average_monthly_transaction_amount_in_the_last_twelve_months_before_application"
+    features = {
+        long: rng.normal(-99990, 9000, 2000),
+        "population": rng.lognormal(17, 2, 2000),
+        "x" * 60: rng.random(2000),
+    }
+    prices = 123456.7 * rng.lognormal(0, 1, 2000)
+    baseline = tmp_path / "baseline.prom"
+    ModelMonitoringService.export_text(
+        features, prices, baseline, model="prices_of_houses_" * 4, version="v" * 70, actual=prices * 1.1
+    )
+    app = Flask("scoring")
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_DASHBOARD_PATH="/boxkite", BOXKITE_SINK="none")
+    app.config.update(BOXKITE_STATE_DIR=str(tmp_path), BOXKITE_ID_KEY="a key that replicas share")
+    monitor = Boxkite(app)
+    with app.app_context():
+        for row in range(200):
+            given = {name: float(values[row]) * (2 if row % 2 else 1) for name, values in features.items()}
+            prediction = monitor.log_prediction(features=given, output=float(prices[row]))
+            monitor.log_outcome(prediction, float(prices[row] * (1 + rng.random())))
+
+    model = f"model={'prices_of_houses_' * 4}"
+    with served(app) as url:
+        pages = [open_page("/boxkite/", base=url)]
+        pages += [open_page(variable_path(name).replace("model=credit", model), base=url) for name in features]
+        pages.append(open_page("", base="about:blank"))
+        pages[-1].set_content(app.test_client().get("/boxkite/report.html").text)
+        for page in pages:
+            for width in (320, 390):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.evaluate(OVERLAPS) == []
+            assert "e+" not in page.inner_text("main")
+            page.close()  # it would go on refreshing itself when the server has ended
+
+
 @contextmanager
-def served(scene: Scene) -> Iterator[str]:
-    """Serve the app of a scene; give its address."""
-    server = make_server("127.0.0.1", 0, scene.app, threaded=True)
+def served(app: Flask) -> Iterator[str]:
+    """Serve an app; give its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -427,4 +480,7 @@ def test_the_file_to_keep_opens_anywhere(open_page: Open, browser: Browser, tmp_
 
     assert page.locator("table.variables tbody tr").count() == 6
     assert page.locator(".moved figure svg").count() >= 3
+    live = "element => getComputedStyle(element.querySelector('svg .live')).fill"
+    assert page.locator(".moved").first.evaluate(live) == page.locator("tr.major").first.evaluate(live)
+    assert page.locator("tr.major").first.evaluate(live) != page.locator("tr.stable").first.evaluate(live)
     assert page.evaluate("getComputedStyle(document.querySelector('.verdict.major')).color") == "rgb(255, 255, 255)"

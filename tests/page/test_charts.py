@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from flask_boxkite.baseline import Continuous, Distribution
-from flask_boxkite.monitoring.observation import CoursePoint
+from flask_boxkite.monitoring.observation import Course, CoursePoint
 from flask_boxkite.page.chart_data import Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from tests.baseline.strategies import NAMES
@@ -28,7 +28,7 @@ def check(chart: Markup) -> ElementTree.Element:
     root = ElementTree.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", str(chart)))
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     assert root.attrib["role"] == "img"
-    assert "aria-label" in root.attrib
+    assert root[0].tag == "title"
     for element in root.iter():
         assert "style" not in element.attrib
         assert not any(name.startswith("on") for name in element.attrib)
@@ -55,7 +55,7 @@ def test_names_are_text_and_never_markup() -> None:
     variable = Continuous("x", (0.0, 1.0), (0, 5, 0), (0.0, 1.0))
     chart = small_chart(chart_data_of(variable, variable.cells), '"><script>alert(1)</script>')
 
-    assert check(chart).attrib["aria-label"] == '"><script>alert(1)</script>'
+    assert check(chart)[0].text == '"><script>alert(1)</script>'
 
 
 @pytest.mark.parametrize("name", ["K-S", "apart by"])
@@ -73,7 +73,7 @@ def test_the_cumulative_chart_marks_the_largest_distance(name: str) -> None:
 def test_a_taller_bar_stands_for_a_larger_share() -> None:
     variable = Continuous("x", (0.0, 1.0, 2.0), (0, 10, 30, 0), (0.0, 1.0, 2.0))
     root = check(small_chart(chart_data_of(variable, (0, 30, 10, 0, 0, 0)), "x"))
-    live, training = (element.attrib["d"] for element in root)
+    live, training = (element.attrib["d"] for element in root if element.tag == "path")
     heights = [[float(y) for y in re.findall(r"V([\d.]+)H", path)] for path in (live, training)]
 
     assert heights[0][0] < heights[0][-1]  # from above: the first live bar is the taller one
@@ -95,14 +95,14 @@ POINTS = st.lists(
 
 @given(POINTS)
 def test_any_day_can_be_drawn(points: list[CoursePoint]) -> None:
-    root = check(course_chart(points, "x"))
+    root = check(course_chart(Course(max(point.age for point in points), points), "x"))
 
     assert len([element for element in root if element.tag == "circle"]) == len(points)
 
 
 def test_no_line_bridges_hours_without_rows() -> None:
     points = [CoursePoint(age, 50, 0.2, 0.1) for age in (9000.0, 8100.0, 7200.0, 900.0, 0.0)]
-    root = check(course_chart(points, "x"))
+    root = check(course_chart(Course(9000.0, points), "x"))
     lines = [element.attrib["points"].split() for element in root if element.attrib.get("class") == "live-line"]
 
     assert [len(line) for line in lines] == [3, 2]
@@ -110,4 +110,4 @@ def test_no_line_bridges_hours_without_rows() -> None:
 
 @pytest.mark.parametrize("psi", [0.0, 1e-300, 1e6])
 def test_a_day_of_extreme_numbers_can_be_drawn(psi: float) -> None:
-    check(course_chart([CoursePoint(0.0, 50, psi, 0.1)], "x"))
+    check(course_chart(Course(0.0, [CoursePoint(0.0, 50, psi, 0.1)]), "x"))

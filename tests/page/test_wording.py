@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flask_boxkite.drift.wording import category_label, group_text
-from flask_boxkite.page.wording import number, numbers, percent, seconds
+from flask_boxkite.page.wording import breakable, number, numbers, percent, seconds
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,18 @@ def test_spans_of_time_have_a_fitting_unit(value: float | None, text: str) -> No
 )
 def test_a_share_that_is_not_nothing_does_not_look_like_it(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "markup"),
+    [
+        ("mean radius", "mean radius"),
+        ("in_last__month.of-all", "in_<wbr>last__<wbr>month.<wbr>of-<wbr>all"),
+        ("16.3 to 19.4", "16.3 to 19.4"),
+        ("account[0].name", "account[0].<wbr>name"),
+        ("<b>_&a", "&lt;b&gt;_&amp;a"),
+        ("a_<wbr>b", "a_&lt;wbr&gt;b"),
+    ],
+)
+def test_a_name_may_break_between_its_words(name: str, markup: str) -> None:
+    assert breakable(name) == markup

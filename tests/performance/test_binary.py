@@ -73,6 +73,27 @@ def test_realised_metrics_are_scikit_learns(rng: np.random.Generator, a: float, 
         assert found[metric] == pytest.approx(peer[metric], abs=1e-9)
 
 
+@pytest.mark.parametrize(("positives", "near"), [(10, 0.015), (30, 0.008), (100, 0.004)])
+def test_the_area_of_bins_is_near_the_one_of_rows_as_far_as_stated(
+    rng: np.random.Generator, positives: int, near: float
+) -> None:
+    """Root mean square over windows of a score whose positives are rare: about 1 in 60."""
+
+    def rare(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        scores = 1 / (1 + np.exp(-rng.normal(-5, 1.3, rows)))
+        return scores, rng.random(rows) < scores
+
+    validation = binary_of(*rare(20_000), threshold=0.1)
+    misses, widths = [], []
+    for _ in range(40):
+        scores, actual = rare(positives * 67)
+        found = binary.realised(validation, cells_of(scores, actual, validation.upper_bounds))["auc"]
+        assert found.value is not None
+        misses.append(found.value - metrics.roc_auc_score(actual, scores))
+        widths.append((found.high or 1.0) - (found.low or 0.0))
+    assert np.sqrt(np.mean(np.square(misses))) < near < np.mean(widths) / 4
+
+
 def test_losses_without_sums_are_near_those_of_rows(rng: np.random.Generator) -> None:
     """They are the ones of the validation rows in the same bins; some scores are 0 or 1."""
     validation = binary_of(*drawn(rng, 3000), threshold=THRESHOLD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.performance.report import PerformanceReport
-from flask_boxkite.performance.wording import METRIC_NAMES, verdict_line
+from flask_boxkite.performance.wording import METRIC_NAMES, number_text, verdict_line
 from tests.baseline.training.building import built
 
 
@@ -56,6 +57,34 @@ def test_errors_no_larger_than_in_validation() -> None:
     actual, again = random.normal(200, 50, 1000), random.normal(200, 50, 200)
     report = report_on(actual + random.normal(0, 9, 1000), actual, again + random.normal(0, 9, 200), again)
     assert str(report).startswith("By outcomes since the start, errors are no larger than in validation. Model")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (0.0, "0.000"),
+        (0.74251, "0.743"),
+        (99.9994, "99.999"),
+        (99994.4, "99,990"),
+        (-1234567.8, "-1,235,000"),
+        (0.000237, "0.000237"),
+    ],
+)
+def test_metrics_are_written_as_people_write_numbers(value: float | None, text: str) -> None:
+    assert number_text(value) == text
+
+
+def test_columns_of_large_numbers_never_touch() -> None:
+    random = np.random.default_rng(2)
+    actual, again = random.normal(2e6, 5e5, 1000), random.normal(2e6, 5e5, 200)
+    report = report_on(actual + random.normal(0, 99999, 1000), actual, again + random.normal(0, 99999, 200), again)
+    table = [line for line in str(report).splitlines() if line.startswith(("metric", "mean", "root", "bias"))]
+
+    assert "e+" not in str(report)
+    places = [[cell.start() for cell in re.finditer(r"(?<=  )\S", line)] for line in table]
+    assert [len(line) for line in places] == [3, 3, 3, 3]
+    assert len({line[-1] for line in places}) == 1
 
 
 @pytest.mark.parametrize(

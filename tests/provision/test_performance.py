@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from flask_boxkite import Baseline
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.provision import RuleOptions, rules_text
+from flask_boxkite.provision.performance import performance_alerts
+from flask_boxkite.provision.rulefile import Group, file_text
 from tests.baseline.training.building import built
-from tests.provision.promtool import Replica, Rules
+from tests.provision.promtool import Replica, Rules, series
 
 pytestmark = pytest.mark.peers
 
@@ -136,3 +139,70 @@ def test_scores_that_move_to_the_unsure_middle_raise_the_expectation_alert(rules
     ((labels, _),) = rules.alerts([replica], "BoxkiteExpectedWorse", minutes=60)
     assert labels["model"] == "default"
     assert replica.service.performance().expectation.verdict == "much worse"
+
+
+# --- outcomes that stop ----------------------------------------------------------------------------------------------
+
+DAY = 24 * 60
+
+
+def nightly(day: int) -> list[int]:
+    """Return the minutes at which a job of a night sends outcomes, up to 15 minutes late."""
+    return [day * DAY + 120 + day * 7 % 16]
+
+
+SCHEDULES: dict[str, tuple[Callable[[int], list[int]], int]] = {
+    # (minutes of a day at which outcomes come, hours after the last one in which the alert comes)
+    "nightly": (nightly, 37),
+    "working days": (lambda day: nightly(day) if day % 7 < 5 else [], 109),
+    "hourly": (lambda day: list(range(day * DAY, (day + 1) * DAY, 60)), 3),
+    "all day": (lambda day: list(range(day * DAY, (day + 1) * DAY, 2)), 2),
+    "daytime": (lambda day: list(range(day * DAY + 480, day * DAY + 1080, 10)), 23),
+}
+
+
+def outcomes_of(come: Callable[[int], list[int]], stop: int, end: int) -> dict[str, str]:
+    """Return the series of a counter of outcomes that come until a day, and of one that stands still."""
+    moments = sorted(minute for day in range(stop) for minute in come(day))
+    values, last = [], -1
+    for number, minute in enumerate(moments):
+        values += [f"{number}+0x{minute - last - 2}"] if minute > last + 1 else []
+        values.append(str(number + 1))
+        last = minute
+    values.append(f"{len(moments)}+0x{end - last}")
+    labels = {"job": "app", "namespace": "prod", "model": "m"}
+    return {
+        series("boxkite_outcomes_total", **labels, baseline="new", bin="1"): " ".join(values),
+        series("boxkite_outcomes_total", **labels, baseline="old", bin="1"): f"9+0x{end}",
+    }
+
+
+def alert_rules(directory: Path) -> Rules:
+    """Return the alerts on performance alone, evaluated each quarter of an hour."""
+    options = RuleOptions(windows=("2h",), scrape_interval="5m", hold="0s")
+    return Rules(
+        directory, file_text("", [Group("boxkite-performance", "", "5m", [*performance_alerts(options)])]), "15m"
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_alert_on_outcomes_knows_when_they_usually_come(schedule: str, tmp_path: Path) -> None:
+    """It never fires while they do, weekends and a late job included; then within the time that the docs state."""
+    come, hours = SCHEDULES[schedule]
+    rules = alert_rules(tmp_path)
+    last = max(minute for day in range(17) for minute in come(day))
+    sooner, late = last + (hours - 2) * 60 + 30, last + (hours + 1) * 60
+    minutes = [*range(8 * DAY, last, 120), sooner, late, late + DAY]
+    fired = rules.alerts_at([outcomes_of(come, 17, minutes[-1])], "BoxkiteOutcomesStopped", minutes)
+    assert [minute for minute, alerts in fired.items() if alerts] == minutes[-2:]
+    ((labels, annotations),) = fired[late]
+    assert labels["model"] == "m"
+    assert "baseline" not in labels
+    assert annotations["description"].startswith("No outcome of model m has come for ")
+    assert "the alert comes after 1.5 times as long, and an hour." in annotations["description"]
+
+
+def test_a_server_that_is_gone_is_no_job_that_stopped(tmp_path: Path) -> None:
+    rules = alert_rules(tmp_path)
+    given = outcomes_of(nightly, 16, 16 * DAY)
+    assert rules.alerts([given], "BoxkiteOutcomesStopped", minutes=18 * DAY) == []

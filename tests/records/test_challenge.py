@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -345,6 +346,15 @@ def test_numbers_are_compared_by_their_errors(tmp_path: Path, rng: np.random.Gen
     apart = stats.t.interval(0.95, 199, np.mean(abs(outputs[1] - outputs[0])), stats.sem(abs(outputs[1] - outputs[0])))
     assert (report.disagreement.low, report.disagreement.high) == pytest.approx(apart)
     assert "apart on average" in str(report)
+
+    # Numbers of another size: their columns do not touch either.
+    told = report.to_dict()
+    for metric in told["metrics"]:
+        metric.update({key: 98765432.1 * value for key, value in metric.items() if isinstance(value, float)})
+    *_, mae, rmse, bias = as_text(told).splitlines()
+    assert "e+" not in as_text(told)
+    assert re.search(r"\)  +better$", mae)
+    assert [line.count("  ") >= 3 for line in (mae, rmse, bias)] == [True, True, True]
 
 
 def labelled(rng: np.random.Generator, classes: list[str], *, as_probabilities: bool) -> Baseline:

@@ -486,6 +486,65 @@ def test_the_callers_own_key_may_be_the_key(tmp_path: Path, world: World) -> Non
     assert report.coverage.rejected["unknown"] == 2
 
 
+# --- what redaction hides --------------------------------------------------------------------------------------------
+
+HIDDEN = {
+    "key": ("key", "key", "The key 'key' is hidden in all records"),
+    "feature": ("income", "income", "The key 'income' is hidden in all records"),
+    "output": ("output", "key", "The output is hidden in all records"),
+}
+
+
+def redacted(baseline: Baseline, directory: Path, *names: str) -> Records:
+    """Return the records of four predictions, one by one and in a batch."""
+    service = ModelMonitoringService(
+        baseline, log_dir=directory / "r", state_dir=str(directory / "s"), redact=names, model=baseline.model
+    )
+    for order in (1, 2):
+        service.log_prediction(features={"age": 60.0, "income": 120.0}, output=0.9, key=order)
+    service.log_prediction(features=[[60.0, 120.0]] * 2, output=[0.9, 0.1], key=3)
+    service.close()
+    return Records(directory / "r")
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_what_a_report_needs_must_not_be_hidden(case: str, tmp_path: Path, world: World) -> None:
+    """Else each outcome is unknown, or all rows have one key, and nothing says why."""
+    name, key, text = HIDDEN[case]
+    records = redacted(world.baseline, tmp_path, name)
+    with pytest.raises(BoxkiteError, match=f"{text}, by 'BOXKITE_REDACT' of the server"):
+        records.performance(world.baseline, outcomes={key: ["1"], "actual": [1]}, key=key)
+    with pytest.raises(BoxkiteError, match=f"{text}, by 'BOXKITE_REDACT' of the server"):
+        records.challenge(world.baseline, world.baseline, against=records, key=key)
+
+
+def test_the_expectation_needs_outputs(tmp_path: Path, world: World) -> None:
+    with pytest.raises(BoxkiteError, match="The output is hidden in all records"):
+        redacted(world.baseline, tmp_path / "output", "output").performance(world.baseline)
+    assert redacted(world.baseline, tmp_path / "key", "key").performance(world.baseline).coverage.predictions == 4
+
+
+def test_keys_that_are_hidden_in_some_records_are_told(
+    tmp_path: Path, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    redacted(world.baseline, tmp_path, "key")
+    records = redacted(world.baseline, tmp_path)
+    report = records.performance(world.baseline, outcomes={"key": ["1", "[redacted]"], "actual": [1, 1]}, key="key")
+    assert report.outcomes == 1
+    assert "The key 'key' is hidden in 4 of 8 rows, by 'BOXKITE_REDACT' of the server; they are left aside." in (
+        caplog.text
+    )
+    assert records.challenge(world.baseline, world.baseline, against=records, key="key").rows == 4
+
+
+def test_an_id_in_the_index_of_a_frame_is_pointed_out(world: World) -> None:
+    frame = pandas.DataFrame({"prediction_id": ["1"], "actual": [1]}).set_index("prediction_id")
+    with pytest.raises(
+        BoxkiteError, match=r"no column 'prediction_id'. It is the index of the frame: give frame.reset"
+    ):
+        Records(world.records).performance(world.baseline, outcomes=frame)
+
+
 def test_rows_of_a_batch_without_a_key_have_none(tmp_path: Path, world: World) -> None:
     features = {"age": 60.0, "income": 120.0}
     write(tmp_path, record([features] * 2, output=[0.9, 0.9], rows=2))

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, Response, request, stream_with_context
 
 from flask_boxkite import Baseline, Boxkite
+from flask_boxkite.baseline.codes import SingleCode
 from flask_boxkite.outcomes.sealing import IdSeal, id_key
 from flask_boxkite.values.ids import request_part
 from tests.baseline.training.building import built
@@ -67,7 +68,8 @@ def test_records_of_one_request_are_found_by_their_ids(judged: Baseline) -> None
     assert all({record["model"] for record in records} == {"a", "b", "c"} for records in requests.values())
     assert len({record["entity_id"] for record in sink.taken}) == 600
     assert all(len({record["created_at"] for record in records}) == 1 for records in requests.values())
-    seals = {model: IdSeal(id_key(KEY, None), f"{model}\n{judged.fingerprint}") for model in "abc"}
+    code = SingleCode(is_probability=True)
+    seals = {model: IdSeal(id_key(KEY, None), f"{model}\n{judged.fingerprint}", code) for model in "abc"}
     for record in sink.taken:
         assert record["prediction_id"].endswith(record["entity_id"])
         for model, seal in seals.items():

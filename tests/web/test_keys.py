@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from flask import Flask, request
 from werkzeug.test import Client
@@ -16,6 +17,7 @@ from werkzeug.test import Client
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ConfigError, ModelMonitoringService
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.monitoring.redaction import REDACTED
+from flask_boxkite.records import Records
 from flask_boxkite.testing import RecordingSink
 from tests.web.twins import ID_HEADER
 
@@ -226,12 +228,47 @@ def test_the_middleware_takes_it_too(judged: Baseline, tmp_path: Path) -> None:
         assert service.performance()["accuracy"].realised == 0.5
 
 
+# --- one text of a key -----------------------------------------------------------------------------------------------
+
+SPELLINGS = [7, "7", 7.0, "7.0", np.float32(7), np.int64(7)]
+
+
+@pytest.mark.parametrize("kept", SPELLINGS, ids=repr)
+def test_a_number_is_one_key_in_all_spellings(kept: Any, judged: Baseline, tmp_path: Path) -> None:
+    """pandas writes a column of integers in which one is missing as 7.0."""
+    service = ModelMonitoringService(judged, sink="file", log_dir=tmp_path / "logs", state_dir=str(tmp_path / "state"))
+    for given in SPELLINGS:
+        service.log_prediction(features=[70.0, 140.0], output=0.7, key=kept)
+        assert service.log_outcome(key=given, actual=1) == (given is SPELLINGS[0])
+    assert service.performance().coverage.rejected == {
+        **dict.fromkeys(("unknown", "late", "invalid", "failed"), 0),
+        "repeated": len(SPELLINGS) - 1,
+    }
+    service.close()
+    for given in SPELLINGS:
+        for outcomes in ({"key": [given], "actual": [1]}, [{"key": given, "actual": 1}]):
+            assert Records(tmp_path / "logs").performance(judged, outcomes=outcomes, key="key").outcomes == 1
+
+
+def test_a_table_of_pandas_finds_its_keys_over_http(serve: Callable[..., Server]) -> None:
+    server = serve({"key": "order_id"}, BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_METRICS_TOKEN="t" * 20)
+    for order in (7, 8, 9):
+        server.send(json={**ROW, "order_id": order})
+    frame = pd.DataFrame({"key": [7, None, 8], "actual": [1, 1, 1]})
+    headers = {"Authorization": f"Bearer {'t' * 20}"}
+    answer = server.client.post("/outcomes", data=frame.to_csv(index=False), content_type="text/csv", headers=headers)
+    assert answer.get_json()["counted"] == 2
+    rows = [{"key": 9.0, "actual": 1}, {"key": float("nan"), "actual": 1}]
+    answer = server.client.post("/outcomes", data=json.dumps(rows), content_type="application/json", headers=headers)
+    assert answer.get_json()["counted"] == 1
+
+
 # --- what is no key --------------------------------------------------------------------------------------------------
 
 NOT_FOUND: dict[str, dict[str, Any]] = {
     "missing": {"json": ROW},
     "null": {"json": {**ROW, "order_id": None}},
-    "float": {"json": {**ROW, "order_id": 7.0}},
+    "fraction": {"json": {**ROW, "order_id": 7.5}},
     "boolean": {"json": {**ROW, "order_id": True}},
     "object": {"json": {**ROW, "order_id": {"id": 7}}},
     "empty": {"json": {**ROW, "order_id": ""}},

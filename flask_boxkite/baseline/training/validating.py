@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.bounds import narrow_bounds
+from flask_boxkite.baseline.codes import largest_step, number_code
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.losses import BELOW_ONE, losses_of_scores
-from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
+from flask_boxkite.baseline.training.aligned import as_items, labels_of_rows, numbers_of_rows
 from flask_boxkite.baseline.training.binning import distinct_limit
 from flask_boxkite.baseline.training.effects import group_effects
 from flask_boxkite.baseline.training.group_codes import group_codes, label_key
@@ -58,7 +59,7 @@ SUSPECT_AREA, SUSPECT_ROWS = 0.99, 100
 """Area under the ROC curve, and rows, from which the model was probably fitted to the very rows."""
 
 _STEPS_PER_ERROR = 4
-"""Steps of float32 in a mean absolute error, with which rounding adds less than 1 % to it."""
+"""Steps of an id's code in a mean absolute error, with which rounding adds less than 1 % to it."""
 
 Floats = NDArray[np.float64]
 
@@ -94,8 +95,12 @@ def check_judging(
     """Refuse arguments that do not go together; `validation_rows` explains them.
 
     Raises:
-        BaselineError: An argument needs actual values, which are not given, or names a column of another role.
+        BaselineError: The threshold is no number; or an argument needs actual values, which are not given, or names a
+            column of another role.
     """
+    if threshold is not None and not _is_finite(threshold):
+        msg = f"'threshold' must be a finite number, got {threshold!r}."
+        raise BaselineError(msg)
     if actual is None:
         for option, value in (("threshold", threshold), ("positive", positive)):
             if value is not None:
@@ -132,6 +137,7 @@ def validation_rows(
     Raises:
         BaselineError: The outputs and the actual values do not fit together, or an argument does not apply.
     """
+    actual = _single_values(actual)
     labels, places = labels_of_rows(actual, {"", *options.missing_texts})
     _check_rows(outputs, labels, places)
     read = {name: numbers_of_rows(values) for name, values in outputs.items()}
@@ -156,6 +162,33 @@ def validation_rows(
         raise BaselineError(msg)
     _refuse_score_options("predicted number", threshold, positive)
     return _RegressionRows(name, read[name], numbers_of_rows(actual))
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
+def _single_values(actual: Any) -> NDArray[Any] | Sequence[Any]:
+    """Return the actual values as a column; refuse other numbers of values in a row than one."""
+    try:
+        column = as_items(actual)
+    except TypeError as error:
+        msg = f"'actual' must be a column of values, or the name of one, got {type(actual).__name__}."
+        raise BaselineError(msg) from error
+    if np.ndim(column) > 1 if isinstance(column, np.ndarray) else any(map(_is_container, column)):
+        msg = (
+            "'actual' has several values in a row, as one-hot labels have. Give the label of each row: "
+            "numpy.array(classes)[numpy.argmax(actual, axis=1)]."
+        )
+        raise BaselineError(msg)
+    return column
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, (list, tuple, Mapping)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _check_rows(outputs: Mapping[str, Any], labels: Sequence[str | float], places: NDArray[np.intp]) -> None:
@@ -261,9 +294,6 @@ def _binary(
             f"The output {name!r} is not a probability: its values lie outside of 0 to 1. Give the value from which a "
             "row is predicted to be positive: threshold=0.0, for example."
         )
-        raise BaselineError(msg)
-    if threshold is not None and not math.isfinite(threshold):
-        msg = f"'threshold' must be a finite number, got {threshold!r}."
         raise BaselineError(msg)
     is_positive = np.where(places < 0, -1, places == chosen)
     limit = 0.5 if threshold is None else float(threshold)
@@ -401,16 +431,15 @@ def _bins_of(numbers: NDArray[Any], bounds: Sequence[float]) -> NDArray[np.intp]
     return np.searchsorted(limits, numbers, side="left")
 
 
-def _warn_of_steps(name: str, predicted: NDArray[Any], mean_error: float) -> None:
-    """Warn of outputs that are so large beside their errors that ids, which carry float32, change the errors."""
-    step = float(np.spacing(np.float32(np.abs(predicted).max())))
-    if step * _STEPS_PER_ERROR > mean_error > 0:
+def _warn_of_steps(validation: RegressionValidation) -> None:
+    """Warn of outputs that spread so wide beside their errors that ids, which carry 32 bits, change the errors."""
+    step = largest_step(number_code(validation), validation.upper_bounds)
+    if step * _STEPS_PER_ERROR > validation.mean_error > 0:
         text = (
-            "The output %r is so large that prediction ids carry it in steps of %.3g, beside a mean absolute error of "
-            "%.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them, or take a "
-            "constant from the output and from 'actual'."
+            "The output %r spreads so wide that prediction ids carry it in steps of %.3g, beside a mean absolute error "
+            "of %.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them."
         )
-        logger.warning(text, name, step, mean_error)
+        logger.warning(text, validation.output, step, validation.mean_error)
 
 
 def _warn_of_scores(rows: _BinaryRows, negatives: NDArray[Any], positives: NDArray[Any]) -> None:
@@ -623,10 +652,9 @@ class _RegressionRows:
             raise BaselineError(msg)
         errors = self._errors
         sizes = np.abs(errors)
-        _warn_of_steps(self.name, self.predicted[self._is_known], float(sizes.mean()))
         bins, number = _bins_of(self.predicted[self._is_known], item.upper_bounds), len(item.counts)
         error_bounds = _quantiles(sizes, DECILES)
-        return RegressionValidation(
+        validation = RegressionValidation(
             self.name,
             item.upper_bounds,
             tuple(np.bincount(bins, minlength=number).tolist()),
@@ -636,6 +664,8 @@ class _RegressionRows:
             error_bounds,
             tuple(np.bincount(_bins_of(sizes, error_bounds), minlength=len(error_bounds) + 1).tolist()),
         )
+        _warn_of_steps(validation)
+        return validation
 
     def targets(self, validation: RegressionValidation) -> tuple[NDArray[np.bool_], Floats]:
         """Return the errors, their sizes and squares, less their means in the bin; see `ValidationRows`."""

@@ -31,9 +31,9 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
+from flask_boxkite.baseline.codes import SingleCode
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.cli.group import boxkite
-from flask_boxkite.outcomes.sealing import Rounding, rounded
 from flask_boxkite.performance.binary import expected as expected_metrics
 from flask_boxkite.performance.binary import losses_of_rows, validated
 from tests.baseline.training.building import built
@@ -689,11 +689,11 @@ def test_every_score_has_a_float32_in_its_bin(scores: list[float], threshold: fl
     actual = [number % 2 for number in range(len(scores))]
     options = {} if bins is None else {"bins": {"output": sorted(bins)}}
     validation = binary({"x": list(range(len(scores)))}, scores, actual=actual, threshold=threshold, **options)
-    rounding = Rounding(validation.upper_bounds, math.nextafter(1.0, 0.0))
+    code = SingleCode(validation.upper_bounds, is_probability=True)
     for score in {*scores, threshold, math.nextafter(threshold, 0)}:
-        single = rounded(score, rounding)
-        assert single is not None, score
-        assert float(np.float32(single)) == single
+        bits = code.bits(score)
+        assert bits is not None, score
+        single = code.value(bits)
         bin_ = bisect_left(validation.upper_bounds, single)
         assert bin_ == bisect_left(validation.upper_bounds, score)
         assert (bin_ >= validation.first_positive) == (score >= threshold)
@@ -711,13 +711,52 @@ def test_an_outcome_at_the_threshold_finds_its_prediction(threshold: float) -> N
     assert service.performance()["accuracy"].realised == accuracy_score(actual[1000:], score[1000:] >= threshold)
 
 
-@pytest.mark.parametrize(("offset", "is_told"), [(1.7e9, True), (2e6, False)], ids=["seconds", "small"])
-def test_numbers_too_large_for_float32_are_pointed_out(
-    offset: float, is_told: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("error", "is_told"), [(1.0, True), (100.0, False)], ids=["small", "large"])
+def test_outputs_too_wide_for_an_id_are_pointed_out(
+    error: float, is_told: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ids carry seconds since 1970 in steps of 128: the error of an estimated arrival drowns in it."""
     random = np.random.default_rng(2)
-    actual = offset + random.normal(0, 3600, 500)
+    actual = random.uniform(0, 1e10, 500)
     with caplog.at_level(logging.WARNING, "flask_boxkite"):
-        built({"x": random.normal(size=500)}, actual + random.normal(0, 30, 500), actual=actual)
-    assert ("carry it in steps of 128, beside a mean absolute error of 2" in caplog.text) == is_told
+        built({"x": random.normal(size=500)}, actual + random.normal(0, error, 500), actual=actual)
+    told = "The output 'output' spreads so wide that prediction ids carry it in steps of 8, beside a mean absolute"
+    assert (told in caplog.text) == is_told
+
+
+@pytest.mark.parametrize("threshold", ["0.5", [0.5], 1j, math.nan, 10**400], ids=repr)
+def test_a_threshold_is_a_number(threshold: Any) -> None:
+    scores = np.linspace(0, 1, 100)
+    with pytest.raises(BaselineError, match=r"^'threshold' must be a finite number, got "):
+        built({"x": scores}, scores, actual=[0, 1] * 50, threshold=threshold)
+
+
+ONE_HOT = np.eye(3)[np.arange(300) % 3]
+HOT: dict[str, Any] = {
+    "array": ONE_HOT,
+    "lists": ONE_HOT.tolist(),
+    "rows": list(ONE_HOT),
+    "names": [{"a": 1.0}] * 300,
+    "cube": ONE_HOT[:, :, None],
+}
+
+
+@pytest.mark.parametrize("form", HOT)
+def test_one_hot_labels_are_refused_with_the_remedy(form: str, rng: np.random.Generator) -> None:
+    x, outputs = {"x": rng.random(300)}, rng.dirichlet([1, 1, 1], 300)
+    with pytest.raises(BaselineError, match=r"^'actual' has several values in a row, as one-hot labels"):
+        built(x, outputs, classes="abc", actual=HOT[form])
+    remedied = np.array(list("abc"))[np.argmax(ONE_HOT, axis=1)]
+    assert built(x, outputs, classes="abc", actual=remedied).validation is not None
+
+
+def test_actual_values_are_a_column() -> None:
+    with pytest.raises(BaselineError, match=r"^'actual' must be a column of values, or the name of one, got int\.$"):
+        built({"x": range(40)}, np.linspace(0, 1, 40), actual=5)
+
+
+def test_actual_values_may_come_one_by_one(rng: np.random.Generator) -> None:
+    """A generator can be read once."""
+    predicted = rng.normal(size=100)
+    found = built({"x": range(100)}, predicted, actual=(value + 1 for value in predicted.tolist())).validation
+    assert isinstance(found, RegressionValidation)
+    assert found.mean_error == pytest.approx(1)
