@@ -277,7 +277,9 @@ def test_a_missing_function_is_an_error_of_set_up() -> None:
     )
 
 
-@pytest.mark.parametrize("derive", [[ratio], {"ratio": 5}, {"default": {"ratio": 5}}], ids=str)
+@pytest.mark.parametrize(
+    "derive", [[ratio], {"ratio": 5}, {"default": {"ratio": 5}}], ids=["list", "number", "of model"]
+)
 def test_functions_come_by_name(derive: Any) -> None:
     with pytest.raises(ConfigError, match=r"^'derive' must map names to functions of a row, such as"):
         ModelMonitoringService(BASELINE, sink="none", derive=derive)
