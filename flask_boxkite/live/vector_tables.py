@@ -12,6 +12,8 @@ from flask_boxkite.payloads.table import SCALARS, Table
 __all__ = ["VectorTables"]
 
 _NUMBERS = SCALARS - {str}
+_DEEPEST = 64
+"""Most lists around a component, as in arrays of NumPy: a list that holds itself has no end."""
 
 
 class VectorTables:
@@ -88,11 +90,11 @@ def _size(value: Any) -> int:
     if isinstance(value, np.ndarray):
         return value.size
     size = 1
-    while isinstance(value, (list, tuple)):
-        size *= len(value)
-        value = value[0] if value else None
-        if size == 0:
+    for _ in range(_DEEPEST):
+        if not isinstance(value, (list, tuple)) or not value:
             break
+        size *= len(value)
+        value = value[0]
     return size
 
 

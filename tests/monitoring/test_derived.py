@@ -261,7 +261,7 @@ def test_frames_and_new_baselines_have_derived_variables(tmp_path: Path) -> None
     assert [item.name for item in made.features] == [item.name for item in BASELINE.features]
     assert "comment.words" not in [item.name for item in records.to_baseline().features]
     report = records.drift(made, by="comment.words")
-    assert [(segment.name, segment.rows) for segment in report] == [("2.0", 60)] or report.segments[0].rows == 60
+    assert [segment.rows for segment in report] == [60]
     service.close()
 
 
@@ -385,6 +385,10 @@ def test_vectors_are_read_in_every_layout(features: Any, rows: int) -> None:
 
 
 def test_vectors_of_another_size_are_invalid_rows() -> None:
+    service = image_service()
+    endless: list[Any] = []
+    endless.append(endless)
+    service.log_prediction(features=[endless])
     service = image_service()
     for features in ({"image": IMAGE[:4]}, [IMAGE[:4]], {"image": [IMAGE[:4], IMAGE[:4]]}):
         service.log_prediction(features=features)

@@ -17,7 +17,7 @@ from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
-from flask_boxkite.baseline.training.deriving import Derivation, Derive, derivation_of
+from flask_boxkite.baseline.training.deriving import Derivation, Derive, derivation_of, without_invalid
 from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
@@ -188,7 +188,8 @@ class _Counting:
         def columns() -> Iterator[tuple[str, int | None, Any]]:
             positions = iter(range(2**31))
             for name, values in self._included(data, named_columns(data, prefix="feature"), output):
-                (rows_of_output if name == output else rows).take(name, values)
+                hashed = values if self.derivation is None else without_invalid(values)
+                (rows_of_output if name == output else rows).take(name, hashed)
                 yield name, None if name == output else next(positions), held.get(name, values)
 
         distributions = tuple(self.steps.each(count_columns(columns(), self.options, self.seen), "columns"))

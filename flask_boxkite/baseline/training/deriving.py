@@ -34,7 +34,7 @@ from flask_boxkite.suggestion import counted as number_of
 from flask_boxkite.values.conversion import InvalidValue, plain, to_text
 from flask_boxkite.values.paths import value_at
 
-__all__ = ["Derivation", "Derive", "Recorded", "check_for_chunks", "derivation_of", "recorded"]
+__all__ = ["Derivation", "Derive", "Recorded", "check_for_chunks", "derivation_of", "recorded", "without_invalid"]
 
 MOST_FITTED = 8192
 """Most vectors from which directions come."""
@@ -200,6 +200,13 @@ def check_for_chunks(derive: Derive) -> None:
         if isinstance(recipe, Observed) and not isinstance(recipe.values, str):
             msg = f"Observed, as {name!r}, needs the name of the column of the chunks that holds its values."
             raise BaselineError(msg)
+
+
+def without_invalid(values: Any) -> Any:
+    """Return a column with None in place of invalid derived values, which no hash of a row can hold."""
+    if type(values) is not list or dict not in set(map(type, values)):
+        return values
+    return [None if type(value) is dict else value for value in values]
 
 
 def _add(derivation: Derivation, values: Mapping[str, Any]) -> None:

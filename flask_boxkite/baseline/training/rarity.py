@@ -39,7 +39,8 @@ def row_values(
         missing += missing_cells([item])[cells]
         rarity += surprisals_of(item, without=1)[cells]
     for values in others:
-        missing += np.array([value is None for value in values[:rows]], dtype=np.int64)
+        items = as_items(values)[:rows]
+        missing += np.array([value is None or value != value for value in items], dtype=np.int64)
     return missing.tolist(), [rounded_number(number / len(features)) for number in rarity.tolist()]
 
 

@@ -173,6 +173,7 @@ def test_a_function_that_fails_for_some_rows_gives_invalid_values() -> None:
     data = {"a": [0.0, *range(1, 60)], "b": list(range(60))}
     baseline = built(data, {"inverse": lambda row: 1 / row["a"]})
     assert feature(baseline, "inverse").invalid == 1
+    assert baseline.row_collisions == 0.0
 
 
 # --- new rows of the same kind --------------------------------------------------------------------------------------
