@@ -1,11 +1,15 @@
-"""Variables of a vector, such as an embedding or the features of an image: norm, distance and principal coordinates.
+"""Variables of a vector, such as an embedding or the features of an image.
 
 Each component of a vector says little, and a hundred of them would share one alarm. A change of the vectors shows in
-few numbers: their length, their distance from the centre of training, and their coordinates on the directions in which
-training varied most.
+few numbers: their length, their distance from training, the cluster of training that they are nearest to, and their
+coordinates on the directions in which training varied most.
+
+The distance is that of Mahalanobis, under a model of training with few directions of their own variance and the same
+variance in all others: a shift that is small beside the whole may be large in a direction in which nothing varied.
 
 References:
-    Hotelling, Analysis of a Complex of Statistical Variables into Principal Components, 1933.
+    Hotelling, Analysis of a Complex of Statistical Variables into Principal Components, 1933; Mahalanobis, On the
+    Generalised Distance in Statistics, 1936; Tipping and Bishop, Probabilistic Principal Component Analysis, 1999.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,12 +28,20 @@ from flask_boxkite.derived.rounding import rounded
 from flask_boxkite.values.conversion import InvalidValue, is_null
 from flask_boxkite.values.objects import array_of, values_of
 
-__all__ = ["MOST_NUMBERS", "Vector", "VectorRecipe", "vector_of"]
+__all__ = ["CLUSTERS", "MOST_DIRECTIONS", "MOST_NUMBERS", "Vector", "VectorRecipe", "vector_of"]
 
 MOST_DIRECTIONS = 64
+"""Most directions that a baseline keeps, for the distance and as variables."""
+
+CLUSTERS = 8
+"""Clusters of training, each a group of its own."""
 
 MOST_NUMBERS = 131_072
-"""Most numbers in the centre and the directions together: 700 kB of a baseline file."""
+"""Most numbers in the centre, the directions and the clusters together: 700 kB of a baseline file."""
+
+_ARRAYS = ("center", "directions", "variances", "clusters")
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,8 @@ class Vector:
 
     A column is a 2-D array with a row for each vector, or holds lists or arrays of numbers, also nested ones, such as
     the rows of an image. Of ``derive={"embedding": Vector("embedding")}``, the variables are ``embedding.norm``
-    (Euclidean length), ``embedding.distance`` (Euclidean distance from the training centre) and
+    (Euclidean length), ``embedding.distance`` (from training, by its variances), ``embedding.cluster`` (the nearest of
+    8 clusters of training, the largest first; left out of vectors too long for the file) and
     ``embedding.direction_1``, … (coordinates on the first principal directions of training, from its centre).
 
     Attributes:
@@ -54,21 +67,36 @@ class Vector:
         checked_number("directions", self.directions, MOST_DIRECTIONS, least=0)
 
 
+class _Arrays(NamedTuple):
+    """The parameters of a recipe, as in `VectorRecipe.of_arrays`, directions as columns."""
+
+    center: Floats
+    directions: Floats
+    variances: Floats
+    clusters: Floats
+
+
 @dataclass(frozen=True)
 class VectorRecipe(Recipe):
-    """A `Vector` with the centre and the directions of training.
+    """A `Vector` with the centre, the directions and the clusters of training. Arrays are 32-bit floats, little-endian.
 
     Attributes:
         source: Name of the column.
-        center: Mean of the training vectors, as 32-bit floats, little-endian.
-        directions: Orthonormal directions, one after the other, likewise.
+        shown: Number of the directions that are variables, the first ones.
+        center: Mean of the training vectors.
+        directions: Orthonormal directions, one after the other.
+        variances: Variance along each direction, then along any other; all positive.
+        clusters: Centres of the clusters, one after the other; empty for none.
     """
 
     kind: ClassVar[str] = "vector"
 
     source: str
+    shown: int
     center: bytes
     directions: bytes
+    variances: bytes
+    clusters: bytes
 
     @property
     def size(self) -> int:
@@ -78,9 +106,9 @@ class VectorRecipe(Recipe):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its variables."""
-        number = len(self.directions) // max(len(self.center), 1)
-        whats = ("norm", "distance", *(f"direction_{index}" for index in range(1, number + 1)))
-        return tuple(f"{self.name}.{what}" for what in whats)
+        whats = ("norm", "distance", *(["cluster"] if self.clusters else []))
+        directions = (f"direction_{index}" for index in range(1, self.shown + 1))
+        return tuple(f"{self.name}.{what}" for what in (*whats, *directions))
 
     @property
     def column(self) -> str:
@@ -89,30 +117,60 @@ class VectorRecipe(Recipe):
 
     def parameters(self) -> dict[str, Any]:
         """Return everything but the name, as JSON values."""
-        center, directions = (base64.b64encode(each).decode() for each in (self.center, self.directions))
-        return {"source": self.source, "center": center, "directions": directions}
+        arrays = {what: base64.b64encode(getattr(self, what)).decode() for what in _ARRAYS}
+        return {"source": self.source, "shown": self.shown, **arrays}
 
     @classmethod
     def of_parameters(cls, name: str, parameters: Mapping[str, Any]) -> VectorRecipe:
         """Return the recipe with these parameters; see `Recipe.of_parameters`."""
-        source = parameters["source"]
-        center, directions = (base64.b64decode(parameters[key], validate=True) for key in ("center", "directions"))
-        numbers = np.frombuffer(center + directions, dtype="<f4")
-        if not isinstance(source, str) or not center or len(directions) % len(center):
+        source, shown = parameters["source"], parameters["shown"]
+        arrays = [base64.b64decode(parameters[what], validate=True) for what in _ARRAYS]
+        center, directions, variances, clusters = arrays
+        numbers = np.frombuffer(b"".join(arrays), dtype="<f4")
+        if not isinstance(source, str) or type(shown) is not int or not center:
+            raise TypeError
+        if len(directions) % len(center) or len(clusters) % len(center):
             raise ValueError
-        if len(numbers) > MOST_NUMBERS or not np.isfinite(numbers).all():
+        number = len(directions) // len(center)
+        is_fitting = 0 <= shown <= number and len(variances) == 4 * (number + 1)
+        if not is_fitting or len(numbers) > 2 * MOST_NUMBERS or not np.isfinite(numbers).all():
             raise ValueError
-        return cls(name, source, center, directions)
+        if not (np.frombuffer(variances, dtype="<f4") > 0).all():
+            raise ValueError
+        return cls(name, source, shown, *arrays)
 
     @classmethod
-    def of_arrays(cls, name: str, source: str, center: ArrayLike, directions: ArrayLike) -> VectorRecipe:
-        """Return the recipe with a centre, shape (size,), and directions, shape (number, size)."""
-        return cls(name, source, *(np.asarray(each, dtype="<f4").tobytes() for each in (center, directions)))
+    def of_arrays(
+        cls,
+        name: str,
+        source: str,
+        center: ArrayLike,
+        directions: ArrayLike,
+        variances: ArrayLike,
+        clusters: ArrayLike = (),
+        *,
+        shown: int,
+    ) -> VectorRecipe:
+        """Return the recipe with these parameters.
+
+        Args:
+            name: Name of the recipe.
+            source: Name of the column.
+            center: Mean of the training vectors, shape (size,).
+            directions: Directions, shape (number, size).
+            variances: Variances, shape (number + 1,).
+            clusters: Centres of clusters, shape (clusters, size).
+            shown: Number of the directions that are variables.
+        """
+        arrays = (np.asarray(each, dtype="<f4").tobytes() for each in (center, directions, variances, clusters))
+        return cls(name, source, shown, *arrays)
 
     @cached_property
-    def _arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        center, directions = (np.frombuffer(each, dtype="<f4") for each in (self.center, self.directions))
-        return center.astype(np.float64), directions.reshape(-1, self.size).T.astype(np.float64)
+    def _arrays(self) -> _Arrays:
+        center, directions, variances, clusters = (
+            np.frombuffer(getattr(self, what), dtype="<f4").astype(np.float64) for what in _ARRAYS
+        )
+        return _Arrays(center, directions.reshape(-1, self.size).T, variances, clusters.reshape(-1, self.size))
 
     def rows(self, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the values of its variables for each vector, in the order of `names`.
@@ -124,8 +182,7 @@ class VectorRecipe(Recipe):
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and values.ndim > 1:
             matrix = values.reshape(len(values), -1).astype(np.float64)
             if matrix.shape[1] == self.size and np.isfinite(matrix).all():
-                found: list[Sequence[Any]] = self.coordinates(matrix).tolist()
-                return found
+                return self._values(matrix)
             vectors: list[Any] = list(matrix)
         else:
             vectors = list(map(_read, values))
@@ -134,7 +191,7 @@ class VectorRecipe(Recipe):
         rows: list[Sequence[Any]] = [self._odd(each, width) for each in vectors]
         if places:
             matrix = np.array([vectors[place] for place in places], dtype=np.float64)
-            for place, row in zip(places, self.coordinates(matrix).tolist(), strict=True):
+            for place, row in zip(places, self._values(matrix), strict=True):
                 rows[place] = row
         return rows
 
@@ -147,16 +204,30 @@ class VectorRecipe(Recipe):
             value = f"{len(value)} numbers" if len(value) != self.size else "no number"
         return (value if value is None else invalid(value),) * width
 
-    def coordinates(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the values of its variables, shape (vectors, variables), for vectors of shape (vectors, size)."""
-        center, directions = self._arrays
+    def _values(self, matrix: Floats) -> list[Sequence[Any]]:
+        """Return the values of its variables for vectors of shape (vectors, size)."""
+        center, directions, variances, clusters = self._arrays
         with np.errstate(over="ignore", invalid="ignore"):
             apart = matrix - center
-            norms = [np.sqrt(np.einsum("ij,ij->i", each, each)) for each in (matrix, apart)]
-            return rounded(np.column_stack([*norms, apart @ directions]))
+            turned = apart @ directions
+            distance = (turned**2 / variances[:-1]).sum(axis=1)
+            if len(variances) <= self.size:  # else there is no other direction
+                distance += np.maximum(_squares(apart) - _squares(turned), 0.0) / variances[-1]
+            numbers = [np.sqrt(_squares(matrix)), np.sqrt(distance), turned[:, : self.shown]]
+            rows: list[list[Any]] = rounded(np.column_stack(numbers)).tolist()
+            if len(clusters):
+                away = rounded(np.column_stack([_squares(matrix - each) for each in clusters]))
+                for row, nearest in zip(rows, away.argmin(axis=1).tolist(), strict=True):
+                    row.insert(2, f"cluster_{nearest + 1}")
+        return list(rows)
 
 
-def vector_of(value: Any) -> NDArray[np.float64] | None:
+def _squares(matrix: Floats) -> Floats:
+    """Return the sum of squares of each row."""
+    return np.asarray(np.einsum("ij,ij->i", matrix, matrix))
+
+
+def vector_of(value: Any) -> Floats | None:
     """Return a vector as an array of shape (components,); None if it is missing.
 
     Raises:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flask_boxkite import BaselineError
+from flask_boxkite.baseline.training.clusters import cluster_centers
 from flask_boxkite.baseline.training.principal import principal_directions
 from flask_boxkite.derived import Vector
 from flask_boxkite.derived.documents import document_of, recipe_of
@@ -20,21 +21,29 @@ from flask_boxkite.derived.vector import VectorRecipe
 
 CENTER = [1.0, 0.0, 0.0, 2.0]
 DIRECTIONS = [[0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-RECIPE = VectorRecipe.of_arrays("image", "image", CENTER, DIRECTIONS)
+VARIANCES = [4.0, 1.0, 0.25]
+CLUSTERS = [[0.0, 0.0, 0.0, 0.0], [5.0, 5.0, 5.0, 5.0]]
+RECIPE = VectorRecipe.of_arrays("image", "image", CENTER, DIRECTIONS, VARIANCES, CLUSTERS, shown=2)
 FINITE = st.floats(-1e6, 1e6, width=32)
 
 
 @given(arrays(np.float64, (4,), elements=FINITE))
-def test_a_vector_has_a_norm_a_distance_and_coordinates(vector: Any) -> None:
+def test_a_vector_has_a_norm_a_distance_a_cluster_and_coordinates(vector: Any) -> None:
+    """The distance is Mahalanobis' by the inverse of the whole covariance, which the recipe never makes."""
     (found,) = RECIPE.rows([vector.tolist()])
     apart = vector - np.array(CENTER)
-    expected = [
-        math.sqrt(sum(x * x for x in vector)),
-        math.sqrt(sum(x * x for x in apart)),
-        *(float(sum(x * d for x, d in zip(apart, np.float32(each), strict=True))) for each in DIRECTIONS),
-    ]
-    assert RECIPE.names == ("image.norm", "image.distance", "image.direction_1", "image.direction_2")
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-6 * float(np.abs(apart).max() + 1e-30))
+    turn = np.float32(DIRECTIONS).T.astype(float)
+    covariance = turn @ np.diag(VARIANCES[:2]) @ turn.T + VARIANCES[2] * (np.eye(4) - turn @ turn.T)
+    norm, distance, cluster, *coordinates = found
+    size = float(np.abs(apart).max() + 1e-30)
+    assert RECIPE.names == tuple(
+        f"image.{what}" for what in ("norm", "distance", "cluster", "direction_1", "direction_2")
+    )
+    assert norm == pytest.approx(math.sqrt(sum(x * x for x in vector)), rel=1e-6)
+    assert distance == pytest.approx(math.sqrt(apart @ np.linalg.inv(covariance) @ apart), rel=1e-5, abs=1e-3 * size)
+    assert coordinates == pytest.approx((apart @ turn).tolist(), rel=1e-6, abs=1e-6 * size)
+    away = [float(((vector - np.array(each)) ** 2).sum()) for each in CLUSTERS]
+    assert abs(away[0] - away[1]) <= 1e-6 * max(away) or cluster == f"cluster_{1 + int(away[1] < away[0])}"
 
 
 @given(arrays(np.float64, (7, 4), elements=FINITE))
@@ -76,11 +85,11 @@ def test_a_vector_is_read_in_any_form(form: Any) -> None:
     ids=repr,
 )
 def test_what_is_no_vector_is_invalid(value: Any, reason: str) -> None:
-    assert RECIPE.rows([value, [0, 0, 0, 0]])[0] == ({"invalid": reason},) * 4
+    assert RECIPE.rows([value, [0, 0, 0, 0]])[0] == ({"invalid": reason},) * 5
 
 
 def test_a_missing_vector_has_missing_variables() -> None:
-    assert RECIPE.rows([None, float("nan")]) == [(None,) * 4] * 2
+    assert RECIPE.rows([None, float("nan")]) == [(None,) * 5] * 2
 
 
 def test_a_recipe_is_the_same_from_its_document() -> None:
@@ -89,13 +98,23 @@ def test_a_recipe_is_the_same_from_its_document() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"center": ""}, {"center": "AAAA"}, {"directions": "AAA"}, {"center": "AADAfw=="}, {"center": None}],
+    [
+        {"center": ""},
+        {"center": "AAAA"},
+        {"directions": "AAA"},
+        {"variances": "AADAfwAAgD8AAIA/"},
+        {"variances": "AAAAAAAAgD8AAIA/"},
+        {"center": None},
+        {"shown": 3},
+        {"shown": "2"},
+        {"clusters": "AACAPw=="},
+    ],
     ids=str,
 )
 def test_a_damaged_recipe_is_refused(damage: dict[str, Any]) -> None:
-    """The third center holds a NaN."""
+    """The first variances hold a NaN, the second a zero."""
     with pytest.raises(ValueError, match="damaged, or from a later release"):
-        recipe_of({**document_of(VectorRecipe.of_arrays("a", "a", CENTER, DIRECTIONS)), "directions": "", **damage})
+        recipe_of({**document_of(RECIPE), **damage})
 
 
 @pytest.mark.parametrize("shape", [(200, 5), (30, 80)], ids=str)
@@ -115,6 +134,13 @@ def test_numbers_are_rounded_to_seven_digits(number: float) -> None:
         (found,) = rounded(np.array([number])).tolist()
     expected = number if not math.isfinite(number) else float(f"{number:.6e}")
     assert found == pytest.approx(expected, rel=1.1e-7, abs=1e-300)
+
+
+def test_clusters_are_found_the_largest_first(rng: np.random.Generator) -> None:
+    true = np.array([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    vectors = true[rng.choice(3, 600, p=[0.2, 0.5, 0.3])] + rng.normal(size=(600, 3)) * 0.3
+    np.testing.assert_allclose(cluster_centers(vectors, 3), true[[1, 2, 0]], atol=0.2)
+    assert len(cluster_centers(np.ones((50, 3)), 8)) == 1
 
 
 def test_options_are_checked() -> None:

@@ -131,13 +131,18 @@ def _text(value: Any) -> dict[str, Any]:
 
 
 def _vector(value: Any) -> dict[str, Any]:
-    names = [f"embedding.{what}" for what in ("norm", "distance", "direction_1", "direction_2")]
+    names = [f"embedding.{what}" for what in ("norm", "distance", "direction_1", "direction_2", "cluster")]
     if value is None or len(value) != SIZE:
         return dict.fromkeys(names, None if value is None else INVALID)
-    center, directions = (np.frombuffer(each, "<f4").astype(float) for each in (RECIPE.center, RECIPE.directions))
+    arrays = (RECIPE.center, RECIPE.directions, RECIPE.variances, RECIPE.clusters)
+    center, directions, variances, clusters = (np.frombuffer(each, "<f4").astype(float) for each in arrays)
     apart = np.array(value, dtype=float) - center
-    numbers = [np.linalg.norm(value), np.linalg.norm(apart), *(directions.reshape(2, SIZE) @ apart)]
-    return dict(zip(names, (float(f"{number:.6e}") for number in numbers), strict=True))
+    turned = directions.reshape(-1, SIZE) @ apart
+    rest = 0.0 if len(turned) == SIZE else max(apart @ apart - turned @ turned, 0.0)
+    distance = math.sqrt(sum(turned**2 / variances[:-1]) + rest / variances[-1])
+    numbers = (float(f"{number:.6e}") for number in (np.linalg.norm(value), distance, *turned[:2]))
+    away = [float(f"{((value - each) ** 2).sum():.6e}") for each in clusters.reshape(-1, SIZE)]
+    return dict(zip(names, (*numbers, f"cluster_{away.index(min(away)) + 1}"), strict=True))
 
 
 def counted(service: ModelMonitoringService) -> Counter[tuple[str, str]]:
@@ -394,6 +399,6 @@ def test_vectors_of_another_size_are_invalid_rows() -> None:
         service.log_prediction(features=features)
     report = service.drift()
     assert {variable.name: variable.live_rows for variable in report} == dict.fromkeys(
-        ("image.norm", "image.distance", "image.direction_1"), 4
+        ("image.norm", "image.distance", "image.cluster", "image.direction_1"), 4
     )
     assert {row["invalid_now"] for row in report.to_rows()} == {1.0}

@@ -22,7 +22,7 @@ from tests.web.twins import Samples
 ROWS = 200
 FULL = {"debt": 9.5, "note": "please S3CRET help", "income": 50.0, "embedding": [1.0, 0.5, -1.0]}
 OF_NOTE = tuple(f"text.{what}" for what in ("length", "words", "letters", "unknown_words"))
-OF_VECTOR = ("embedding.norm", "embedding.distance", "embedding.direction_1")
+OF_VECTOR = tuple(f"embedding.{what}" for what in ("norm", "distance", "cluster", "direction_1"))
 
 
 def ratio(row: dict[str, Any]) -> Any:

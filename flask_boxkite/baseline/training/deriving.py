@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.training.aligned import as_items
+from flask_boxkite.baseline.training.clusters import cluster_centers
 from flask_boxkite.baseline.training.collisions import reusable
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.principal import principal_directions
@@ -28,7 +29,7 @@ from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument
 from flask_boxkite.derived.recipe import Recipe, invalid
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.derived.text import TextRecipe, counted, words_of
-from flask_boxkite.derived.vector import MOST_NUMBERS, VectorRecipe, vector_of
+from flask_boxkite.derived.vector import CLUSTERS, MOST_DIRECTIONS, MOST_NUMBERS, VectorRecipe, vector_of
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.suggestion import counted as number_of
 from flask_boxkite.values.conversion import InvalidValue, plain, to_text
@@ -40,6 +41,12 @@ MOST_FITTED = 8192
 """Most vectors from which directions come."""
 
 _SHARE_FITTED = 0.5
+
+_ROWS_OF_DIRECTION = 8
+"""Fitted vectors for each direction of the distance, whose variance they have to tell."""
+
+_LEAST_SHARE = 1e-6
+"""Least variance of a direction, as a share of the whole: more than the rounding of directions to 32 bits makes up."""
 
 Derive = Mapping[str, Any]
 """Recipes, fitted or not, and functions, by name."""
@@ -411,7 +418,8 @@ def _fitted_vectors(name: str, recipe: Vector, values: Any) -> tuple[VectorRecip
         msg = f"Column {recipe.source!r} has hardly any vector, as lists or arrays of numbers, for {name!r}."
         raise BaselineError(msg)
     number = min(recipe.directions, size, len(vectors) - 1)
-    if (number + 1) * size > MOST_NUMBERS:
+    room = MOST_NUMBERS // size - 1 - number
+    if room < 0:
         most = MOST_NUMBERS // size - 1
         remedy = f"Ask for {most} directions at most." if most >= 0 else "Take fewer components, such as a thumbnail's."
         msg = (
@@ -421,8 +429,22 @@ def _fitted_vectors(name: str, recipe: Vector, values: Any) -> tuple[VectorRecip
         raise BaselineError(msg)
 
     matrix = np.array(vectors)
-    directions = principal_directions(matrix, number)
-    return VectorRecipe.of_arrays(name, recipe.source, matrix.mean(axis=0), directions), np.sort(order[len(fitted) :])
+    clusters = cluster_centers(matrix, CLUSTERS) if room >= CLUSTERS else ()
+    more = max(min(MOST_DIRECTIONS, size, len(vectors) // _ROWS_OF_DIRECTION) - number, 0)
+    directions = principal_directions(matrix, number + min(more, room - len(clusters)))
+    center, variances = matrix.mean(axis=0), _variances(matrix, directions)
+    made = VectorRecipe.of_arrays(name, recipe.source, center, directions, variances, clusters, shown=number)
+    return made, np.sort(order[len(fitted) :])
+
+
+def _variances(matrix: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variance along each direction, then the mean variance along all others; all positive."""
+    along = (matrix @ directions.T).var(axis=0)
+    others = matrix.shape[1] - len(directions)
+    total = float(matrix.var(axis=0).sum())
+    rest = max(total - float(along.sum()), 0.0) / others if others else 0.0
+    least = max(total * _LEAST_SHARE, float(np.finfo(np.float32).tiny))
+    return np.maximum([*along, rest], least)
 
 
 def _vector_or_none(value: Any) -> NDArray[np.float64] | None:

@@ -63,7 +63,7 @@ DERIVE = {
 NAMES = (
     *("debt", "income", "city", "debt_ratio"),
     *(f"comment.{what}" for what in ("length", "words", "letters", "unknown_words")),
-    *(f"embedding.{what}" for what in ("norm", "distance", "direction_1", "direction_2")),
+    *(f"embedding.{what}" for what in ("norm", "distance", "cluster", "direction_1", "direction_2")),
     *("shap", "row.missing", "row.rarity"),
 )
 
@@ -228,9 +228,11 @@ def test_directions_look_no_further_apart_in_training_than_in_new_vectors() -> N
     baseline = built({"v": rng.normal(size=(160, 60))}, {"v": Vector("v", directions=3)})
     recipe = baseline.recipes["v"]
     assert isinstance(recipe, VectorRecipe)
-    fresh = np.array(recipe.rows(rng.normal(size=(4000, 60))))
+    fresh = np.array(recipe.rows(rng.normal(size=(4000, 60))), dtype=object)
     for place, name in enumerate(recipe.names):
         assert feature(baseline, name).rows == 80
+        if name == "v.cluster":
+            continue
         assert abs(_outside(baseline, name, fresh[:, place])) < 0.2, name
 
 
@@ -335,6 +337,22 @@ def test_errors_say_what_to_do(derive: Any, message: str) -> None:
 def test_large_vectors_need_fewer_directions_or_components() -> None:
     with pytest.raises(BaselineError, match=r"have 40,000 components.*Ask for 2 directions at most\.$"):
         built({"v": np.random.default_rng(0).normal(size=(40, 40_000))}, {"v": Vector("v")})
+
+
+def test_vectors_too_long_for_clusters_have_none() -> None:
+    baseline = built({"v": np.random.default_rng(0).normal(size=(40, 10_000))}, {"v": Vector("v", directions=5)})
+    assert [item.name for item in baseline.features] == [
+        *("v.norm", "v.distance"),
+        *(f"v.direction_{number}" for number in range(1, 6)),
+    ]
+
+
+def test_vectors_that_never_vary_are_near_themselves_alone() -> None:
+    baseline = built({"v": np.ones((40, 5))}, {"v": Vector("v")})
+    recipe = baseline.recipes["v"]
+    assert isinstance(recipe, VectorRecipe)
+    assert recipe.rows([[1, 1, 1, 1, 1]])[0][1:3] == [0.0, "cluster_1"]
+    assert recipe.rows([[1, 1, 1, 1, 2]])[0][1] > 1e6
 
 
 def test_a_row_needs_a_feature() -> None:
