@@ -10,6 +10,9 @@ __all__ = ["counted", "suggestion"]
 _SHOWN = 20
 """Most names that a message lists."""
 
+_NEAR = 0.7
+"""Least likeness of a name that was probably meant; ``wind`` and ``id`` have 0.67."""
+
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun.
@@ -21,8 +24,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
-    """Return the known name that was probably meant by *name*, or all known names, as a sentence."""
-    if close := difflib.get_close_matches(name, known, 1):
-        return f"Did you mean {close[0]!r}?"
+    """Return the known name that was probably meant by *name*, or all known names, as a sentence.
+
+    >>> suggestion("Age", ["wage", "age"]), suggestion("wind", ["id"])
+    ("Did you mean 'age'?", "There are: 'id'.")
+    """
+    folded = {each.casefold(): each for each in reversed(known)}
+    if close := difflib.get_close_matches(name.casefold(), folded, 1, _NEAR):
+        return f"Did you mean {folded[close[0]]!r}?"
     more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
     return f"There are: {', '.join(map(repr, known[:_SHOWN])) or 'none'}{more}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -494,6 +495,67 @@ def test_a_change_is_seen_on_a_server_that_has_just_started(
     found = service.drift()["age"]
 
     assert (found.live_rows, found.verdict) == (480, verdict)
+
+
+def test_a_process_that_has_counted_nothing_says_that_it_counts_alone(baseline: Baseline, tmp_path: Path) -> None:
+    """As a notebook beside a server."""
+    service, _ = clocked(baseline)
+    report = service.drift()
+    note = report.to_dict()["note"]
+    assert note.startswith("Nothing has been counted here. A shell or a notebook counts alone: ")
+    assert "'flask boxkite drift --url URL'" in note
+    assert "'BOXKITE_STATE_DIR'" in note
+    assert note in " ".join(str(report).split())
+    assert note in report.to_markdown().replace("\\", "")
+
+    service.log_prediction(None, [40.0, "Bern"], 0.5)
+    assert service.drift().to_dict()["note"] is None
+
+    with service_of(baseline, state_dir=str(tmp_path / "state")) as (shared, _):
+        assert shared.drift().note == ""
+
+
+HOURS = [float(hour) for hour in range(24)]
+
+
+def verdicts_of_batches(tmp_path: Path, rng: np.random.Generator, *, alike: bool, fault: float) -> dict[int, str]:
+    """Send two batches of 20 rows each second for five minutes; return the verdict on hours every ten seconds.
+
+    Args:
+        tmp_path: Folder of the baseline.
+        rng: Random numbers.
+        alike: Whether all rows of a batch are of one hour.
+        fault: Seconds after which 60 % of the hours are 0.
+    """
+    features = {"hour": HOURS * 200, "age": rng.normal(40, 10, 4800)}
+    path = tmp_path / "histogram.prom"
+    service, clock = clocked(ModelMonitoringService.export_text(features, None, path, discrete=["hour"]))
+    began, verdicts = clock[0], {}
+    for half in range(600):
+        clock[0] = began + 13 + half / 2
+        hours = np.full(20, rng.integers(24)) if alike else rng.integers(24, size=20)
+        if half / 2 >= fault:
+            hours = np.where(rng.random(20) < 0.6, 0, hours)
+        service.log_prediction(None, np.column_stack([hours, rng.normal(40, 10, 20)]).tolist(), None)
+        if half % 20 == 19:
+            verdicts[half // 2 + 1] = service.drift()["hour"].verdict
+    return verdicts
+
+
+def test_batches_whose_rows_are_alike_are_no_drift(tmp_path: Path, rng: np.random.Generator) -> None:
+    """As if each request has the rows of one hour: requests, not rows, are independent of each other."""
+    verdicts = verdicts_of_batches(tmp_path, rng, alike=True, fault=math.inf)
+
+    assert set(verdicts.values()) == {"unclear", "stable"}
+    assert {verdict for seconds, verdict in verdicts.items() if seconds >= 120} == {"stable"}
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_faults_in_batches_are_called_within_a_minute(tmp_path: Path, rng: np.random.Generator, alike: bool) -> None:
+    verdicts = verdicts_of_batches(tmp_path, rng, alike=alike, fault=120)
+
+    assert not {verdict for seconds, verdict in verdicts.items() if seconds <= 120} & {"shifted", "drifted", "major"}
+    assert {verdict for seconds, verdict in verdicts.items() if seconds >= 180} == {"major"}
 
 
 @pytest.mark.parametrize(("size", "verdict"), [(1, "major"), (20, "major"), (21, "unclear"), (600, "unclear")], ids=str)

@@ -206,7 +206,11 @@ class Baseline(BaselineContents):
             self.version if self.version == other.version else None,
             max(self.created, other.created),
             self._merged_collisions(other),
-            merge_validations(self.validation, other.validation),
+            merge_validations(
+                self.validation,
+                other.validation,
+                has_equal_groups=_group_names(self.features) == _group_names(other.features),
+            ),
             self.derived,
             self.inputs,
         )
@@ -222,6 +226,10 @@ class Baseline(BaselineContents):
 def _listed(items: Sequence[Distribution]) -> str:
     shown = [f"{item.name} ({_kind(item)})" for item in items[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else "")
+
+
+def _group_names(items: Iterable[Distribution]) -> list[list[str]]:
+    return [[group.name for group in item.groups] for item in items]
 
 
 def _kind(item: Distribution) -> str:

@@ -14,6 +14,9 @@ __all__ = ["blind_spot", "blind_spots"]
 NEARLY_ALL = 0.9
 """Share of rows with rare values from which the other rows say little."""
 
+A_THIRD = 1 / 3
+"""Share of rows with rare values from which a change among them, which cannot show, may be large."""
+
 SENTINELS = ("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "2999-12-31", "9999-12-31")
 """Days that databases and spreadsheets write for no day."""
 
@@ -68,6 +71,11 @@ def _of_categories(item: Discrete, present: int) -> str:
         return spot
     if rare >= NEARLY_ALL * present:
         return "nearly all training rows are of rare values: a change among these cannot show"
+    if rare > A_THIRD * present:
+        remedy = "give fewer values (the region, not the town), or raise 'max_categories'"
+        if item.rare <= A_THIRD * present:  # a file of an earlier release
+            remedy = "export the baseline again, which makes groups of them"
+        return f"more than a third of training rows are of rare values, among which no change can show: {remedy}"
     if max(item.counts, default=0) == item.rows:
         return "all training rows have one value: only other values can show"
     return ""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MARGIN", "even_groups", "extremes_within", "narrow_bounds", "told_apart"]
+__all__ = ["MARGIN", "even_groups", "even_runs", "extremes_within", "narrow_bounds", "told_apart"]
 
 _GROUPS = 10
-"""Most groups into which given bins are merged."""
+"""Most groups into which given bins, or categories, are merged."""
 
 MARGIN = 1e-6
 """Distance of the outer bounds from the data, as a share of its range (or of the value, where the range is 0)."""
@@ -106,3 +106,35 @@ def even_groups(bounds: Sequence[float], counts: Sequence[int]) -> tuple[float, 
         if 0 < cumulative[nearest] < inside:
             cuts.add(bounds[nearest])
     return tuple(sorted(cuts))
+
+
+def even_runs(counts: Sequence[int]) -> tuple[int, ...]:
+    """Join neighbouring categories to at most ten groups of about equal mass; a frequent one has a group of its own.
+
+    Args:
+        counts: Rows per category.
+
+    Returns:
+        The number of categories in each group.
+
+    >>> even_runs([4, 4, 4, 4, 40, 40, 40, 40, 40, 40, 40, 40, 40])
+    (4, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+    """
+    sizes: list[int] = []
+    start, left = 0, sum(counts)
+    while start < len(counts):
+        groups = _GROUPS - len(sizes)
+        stop, rows = start + 1, counts[start]
+        while stop < len(counts) and (groups == 1 or _is_nearer(rows, counts[stop], left / groups)):
+            if len(counts) - stop < groups:  # each of the others can have its own
+                break
+            rows += counts[stop]
+            stop += 1
+        sizes.append(stop - start)
+        start, left = stop, left - rows
+    return tuple(sizes)
+
+
+def _is_nearer(rows: int, more: int, goal: float) -> bool:
+    """Say whether rows are nearer to a goal with *more* of them."""
+    return abs(rows + more - goal) < abs(rows - goal)

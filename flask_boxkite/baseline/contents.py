@@ -104,7 +104,8 @@ class BaselineContents:
 
 def _content(distribution: Distribution) -> list[object]:
     if isinstance(distribution, Discrete):
-        bins: list[object] = [distribution.categories]
+        sizes = [distribution.group_sizes] if distribution.group_sizes else []  # earlier releases had none
+        bins: list[object] = [distribution.categories, *sizes]
     else:
         # Adding zero makes -0.0, which the file writes as 0.0, the same bound here too.
         bins = [

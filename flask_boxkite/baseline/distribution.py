@@ -5,19 +5,20 @@ file. Its counts stand in one row of *cells*, in such an order that every export
 group) is the sum of neighbouring cells:
 
 - continuous: one cell per bin ``(lower, upper]``, the last for values above all bounds; missing; invalid.
-- discrete: one cell per category, most frequent first; rare; unseen; missing; invalid.
+- discrete: one cell per category; rare; unseen; missing; invalid. Texts stand most frequent first. So do up to eight
+  numbers or moments; more of them ascend, so that a group holds neighbours.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from flask_boxkite.baseline.bounds import extremes_within
+from flask_boxkite.baseline.bounds import even_runs, extremes_within
 from flask_boxkite.baseline.limits import check_bins, check_counts, check_text
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import (
@@ -41,7 +42,7 @@ __all__ = ["Continuous", "Discrete", "Distribution", "Span", "added", "category_
 
 
 CATEGORY_GROUPS = 8
-"""Number of the most frequent categories with a group of their own; all others share `RARE`."""
+"""Most categories without *group_sizes*; in files of earlier releases, further ones share `RARE`."""
 
 
 class Span(NamedTuple):
@@ -162,7 +163,8 @@ class Discrete:
 
     Attributes:
         name: The feature's or output's name.
-        categories: Labels (see `naming.category_text`), most frequent first, ties by label.
+        categories: Labels (see `naming.category_text`), most frequent first, ties by label; ascending numbers or
+            moments if there are *group_sizes*.
         counts: Rows per category.
         rare: Rows whose category was not kept. If there are any, serving counts values outside *categories* as `RARE`,
             because they may be among the categories that training dropped. Otherwise they are `UNSEEN`.
@@ -172,6 +174,8 @@ class Discrete:
         width: Bits of the floats in training, as in `Continuous`.
         is_time: Whether categories are dates or moments, in the form of `times.time_text`.
         missing_texts: Texts, in lower case, that stand for a missing value, as in `Continuous`.
+        group_sizes: Number of categories in each group. If there are none, each of the first eight categories has its
+            own group, and the others are in `RARE`.
     """
 
     kind: ClassVar[str] = "discrete"
@@ -186,6 +190,7 @@ class Discrete:
     width: int = 64
     is_time: bool = False
     missing_texts: frozenset[str] = frozenset()
+    group_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -199,12 +204,57 @@ class Discrete:
         if len(set(self.categories)) != len(self.categories):
             msg = f"{self.name!r} has a category twice."
             raise BaselineError(msg)
+        if self.group_sizes and (min(self.group_sizes) < 1 or sum(self.group_sizes) != len(self.categories)):
+            msg = f"The groups of {self.name!r} must hold each category once, got sizes {self.group_sizes!r}."
+            raise BaselineError(msg)
 
     @classmethod
-    def ordered(cls, name: str, counts: dict[str, int], **others: Any) -> Discrete:
-        """Build a distribution from counts by label, with the categories in their fixed order."""
+    def ordered(cls, name: str, counts: Mapping[str, int], **others: Any) -> Discrete:
+        """Build a distribution from counts by label, most frequent first, without *group_sizes*."""
         labels = sorted(counts, key=lambda label: (-counts[label], label))
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
+
+    @classmethod
+    def grouped(cls, name: str, counts: Mapping[str, int], **others: Any) -> Discrete:
+        """Build a distribution from counts by label, whose groups hold about equally many rows."""
+        item = cls.ordered(name, counts, **others)
+        if len(counts) <= CATEGORY_GROUPS:
+            return item
+        joined = item.in_order()
+        sizes = even_runs(joined.counts)
+        names = [joined._name_of(start, stop) for start, stop in pairwise(accumulate(sizes, initial=0))]
+        # A category may be called like a group of others.
+        is_plain = len(set(names)) == len(names) and joined.sizes_named(names) == sizes
+        return replace(joined, group_sizes=sizes) if is_plain else item
+
+    def in_order(self) -> Discrete:
+        """Return the categories in the order in which neighbours share groups: numbers and moments ascending."""
+        if self.is_text:
+            return self
+        counts = dict(zip(self.categories, self.counts, strict=True))
+        places = dict(zip(self.categories, self.values, strict=True))
+        labels = sorted(counts, key=places.__getitem__)
+        return replace(self, categories=tuple(labels), counts=tuple(counts[label] for label in labels))
+
+    def sizes_named(self, names: Collection[str]) -> tuple[int, ...]:
+        """Return the *group_sizes* with which the groups of categories have these names; empty if there are none."""
+        sizes: list[int] = []
+        start, known = 0, frozenset(names)
+        while start < len(self.categories):
+            stops = range(start + 1, len(self.categories) + 1)
+            named = (stop for stop in stops if self._name_of(start, stop) in known)
+            if (stop := next(named, None)) is None:
+                return ()
+            sizes.append(stop - start)
+            start = stop
+        return tuple(sizes)
+
+    def _name_of(self, start: int, stop: int) -> str:
+        """Return the name of the group of the categories from one index to another."""
+        first, last, others = self.categories[start], self.categories[stop - 1], stop - start - 1
+        if not others:
+            return first
+        return f"{first} and {others} more" if self.is_text else f"[{first},{last}]"
 
     @classmethod
     def most_frequent(
@@ -246,7 +296,7 @@ class Discrete:
         if others.get("is_time"):
             labels = [time_text(float(value)) for value in named]
         labelled = {label: counts[value] for label, value in zip(labels, named, strict=True)}
-        return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
+        return cls.grouped(name, labelled, rare=rows - sum(labelled.values()), **others)
 
     @property
     def rows(self) -> int:
@@ -258,7 +308,7 @@ class Discrete:
         """The counts, in the order in which live counts stand in memory."""
         return (*self.counts, self.rare, self.unseen, self.missing, self.invalid)
 
-    @property
+    @cached_property
     def is_text(self) -> bool:
         """Whether values are texts, not numbers or moments; only labels of numbers read like numbers."""
         is_numeric = self.categories and all(map(is_canonical_number, self.categories))
@@ -276,11 +326,11 @@ class Discrete:
     @cached_property
     def groups(self) -> tuple[Span, ...]:
         """The groups, each a run of cells; together they hold every cell once."""
-        own = min(len(self.categories), CATEGORY_GROUPS)
         rare = len(self.categories)
+        ends = list(accumulate(self.group_sizes or (1,) * min(rare, CATEGORY_GROUPS), initial=0))
         return (
-            *(Span(label, index, index + 1) for index, label in enumerate(self.categories[:own])),
-            Span(RARE, own, rare + 1),
+            *(Span(self._name_of(start, stop), start, stop) for start, stop in pairwise(ends)),
+            Span(RARE, ends[-1], rare + 1),
             Span(UNSEEN, rare + 1, rare + 2),
             Span(MISSING, rare + 2, rare + 3),
             Span(INVALID, rare + 3, rare + 4),
@@ -289,8 +339,16 @@ class Discrete:
     @property
     def shape(self) -> tuple[object, ...]:
         """The parts that must be equal for two distributions to be added or compared."""
-        categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
-        return (self.kind, self.name, *categories, self.width, self.is_time, self.missing_texts)
+        groups = () if self.group_sizes else frozenset(self.categories[:CATEGORY_GROUPS])
+        return (
+            self.kind,
+            self.name,
+            frozenset(self.categories),
+            groups,
+            self.width,
+            self.is_time,
+            self.missing_texts,
+        )
 
 
 Distribution: TypeAlias = Continuous | Discrete

@@ -54,13 +54,17 @@ def _merged_continuous(left: Continuous, right: Continuous) -> Continuous:
 
 def _merged_discrete(left: Discrete, right: Discrete) -> Discrete:
     others = dict(zip(right.categories, right.counts, strict=True))
-    return Discrete.ordered(
+    build = Discrete.grouped if left.group_sizes else Discrete.ordered
+    return build(
         left.name,
         {label: count + others[label] for label, count in zip(left.categories, left.counts, strict=True)},
         rare=left.rare + right.rare,
         unseen=left.unseen + right.unseen,
         missing=left.missing + right.missing,
         invalid=left.invalid + right.invalid,
+        width=left.width,
+        is_time=left.is_time,
+        missing_texts=left.missing_texts,
     )
 
 
@@ -73,20 +77,30 @@ def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str,
     if isinstance(left, Continuous) and isinstance(right, Continuous):
         yield "bins", left.upper_bounds, right.upper_bounds
     if isinstance(left, Discrete) and isinstance(right, Discrete):
-        yield "categories", left.shape[2:4], right.shape[2:4]
+        yield "categories", left.shape[2], right.shape[2]
+        yield "groups of categories", left.shape[3], right.shape[3]
 
 
 # --- validations -----------------------------------------------------------------------------------------------------
 
 
-def merge_validations(left: Validation | None, right: Validation | None) -> Validation | None:
+def merge_validations(
+    left: Validation | None, right: Validation | None, *, has_equal_groups: bool = True
+) -> Validation | None:
     """Add the counts of two validations; means are weighted by rows. None if there is one at most.
+
+    Args:
+        left: Validation.
+        right: Validation.
+        has_equal_groups: Whether both have the same groups of features; effects of others cannot be added.
 
     Raises:
         BinMismatchError: They compare other outputs or actual values, or in other bins.
     """
     if left is None or right is None:
         return None
+    if not has_equal_groups:
+        left, right = replace(left, effects=None), replace(right, effects=None)
     if isinstance(left, BinaryValidation) and isinstance(right, BinaryValidation) and left.shape == right.shape:
         return _merged_binary(left, right)
     if isinstance(left, ClassValidation) and isinstance(right, ClassValidation) and left.shape == right.shape:

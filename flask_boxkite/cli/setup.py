@@ -39,6 +39,7 @@ class Setup:
         directory: Directory where processes count together; None if each counts in its memory, or there is no app.
         route_problems: Problems with the routes of the app, each with its remedy.
         app: The app; None if there is none.
+        has_predicted: Whether a route of the app leads to a decorated view.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Setup:
     directory: Path | None = None
     route_problems: Sequence[str] = ()
     app: Flask | None = None
+    has_predicted: bool = True
 
 
 def setup_of_app(app: Flask) -> Setup:
@@ -72,6 +74,7 @@ def setup_of_app(app: Flask) -> Setup:
         directory=monitor.state_directory(),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
         app=app,
+        has_predicted=state.has_predicted(app),
     )
 
 
@@ -109,6 +112,9 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
 
     for problem in setup.route_problems:
         yield Outcome("problem", problem)
+    if not setup.has_predicted:
+        remedy = "Write it below the route of the view that predicts, unless that calls monitor.log_prediction()."
+        yield Outcome("hint", "No view of the app has '@monitor.predict', so none is counted by itself.", remedy)
     for model, baseline in setup.models.items():
         if baseline is not None:
             yield _of_baseline(model, baseline)

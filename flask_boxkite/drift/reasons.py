@@ -41,6 +41,8 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
             f"one row makes up {share:.0%} of {counted(rows, 'row')}: wait some minutes, and see which client sends it"
         )
     requests = float(requests_of(timeline.rows)[stretch])
+    if requests >= MINIMUM_ROWS:
+        return f"{_in_requests(rows, requests)}, whose rows may be alike: wait two minutes"
     return f"{_in_requests(rows, requests)}: wait for a second minute, or send smaller parts"
 
 

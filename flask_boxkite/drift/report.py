@@ -41,6 +41,7 @@ class DriftReport:
         variables: Features and outputs.
         failed: Text about odd features of requests that ended in 5xx, which the variables leave out; empty if there are
             none, or they are unknown.
+        note: Note on the whole, such as that nothing has been counted here; empty if there is none.
     """
 
     model: str
@@ -49,6 +50,7 @@ class DriftReport:
     alpha: float
     variables: tuple[VariableDrift, ...]
     failed: str = ""
+    note: str = ""
 
     def __getitem__(self, name: str) -> VariableDrift:
         """Return the variable of that name.
@@ -77,20 +79,22 @@ class DriftReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
-        Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
-        ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``, ``reason``, ``note``,
-        ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``,
-        ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``;
-        ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``, ``share_now``; ``missing_before``,
-        ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``,
-        ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein`` (see
-        `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
+        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``note`` (text or None), and ``variables``, a list of
+        dicts with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``,
+        ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`);
+        ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see
+        `Judgement`); ``recurrence``; ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``,
+        ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``;
+        ``jensen_shannon``, ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``,
+        ``kolmogorov_smirnov_limit``, ``wasserstein``, ``wasserstein_is_least`` (see `Distances`). Keys may be added, in
+        a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
             "baseline": self.baseline,
             "window": self.window,
             "alpha": self.alpha,
+            "note": self.note or None,
             "variables": self.to_rows(),
         }
 

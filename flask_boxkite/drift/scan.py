@@ -7,7 +7,10 @@
    from so few parts (the limit of F over the limit of χ²).
 4. Rows that are alike without being equal make neighbouring minutes differ by more than chance. G must also pass with
    rows divided by that dispersion.
-5. If G passes but one of these corrections stops it, the verdict is `unclear`, with the reason.
+5. A request may bring a batch of rows that are alike. Before there are neighbouring minutes, rows in batches are judged
+   by parts as short as ten seconds, which no request spans. If ten seconds differ as much as minutes do, requests are
+   the reason, and nothing is unclear.
+6. If G passes but one of these corrections stops it, the verdict is `unclear`, with the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
+from flask_boxkite.drift.dispersion import LEAST_TRANSITIONS, between_neighbours, between_parts, parts_of
 from flask_boxkite.drift.recurrence import (
     NOTICEABLE,
     at_least,
@@ -43,6 +46,12 @@ their rows: together they pass a limit 20 to 35 times as often as one of them al
 
 ABOUT_AS_PLAIN = 0.9
 """Share of the largest G over its limit from which a change is about as plain."""
+
+BATCH = 1.5
+"""Effective number of rows in a request from which rows come in batches."""
+
+FINE_SLOTS = 10
+"""Least number of slots of ten seconds that tell how much requests differ."""
 
 AS_USUAL = 2.0
 """Recurrence up to this multiple of its usual value in the minutes of the last hour is usual."""
@@ -174,11 +183,33 @@ def scan(
     enough &= above | ~is_few[:, np.newaxis]
     scanned = Scan(recurring, rows, plain, g, phi, limit, _states(enough, above))
 
-    by_rows = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
+    may_count = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
+    by_rows = may_count & ~_are_new_batches(timeline)
     _call_by_rows(scanned, above & by_rows[:, np.newaxis], timeline, trained, firsts)
     for stretch in np.flatnonzero(above.any(axis=1) & ~by_rows).tolist():
-        _call_by_parts(scanned, stretch, above[stretch], timeline, trained, firsts, degrees, share)
+        slots = timeline.slots_of(stretch, finest=bool(may_count[stretch]))
+        _call_by_parts(scanned, stretch, slots, above[stretch], timeline, trained, firsts, degrees, share)
+    scanned.state[(scanned.state == State.UNSTEADY) & (may_count & ~by_rows)[:, np.newaxis]] = State.FEW_REQUESTS
+    _settle_batches(scanned, is_known & _are_batches(timeline.rows), phi, timeline, trained, firsts)
     return scanned
+
+
+def _are_batches(rows: RowCounts) -> NDArray[np.bool_]:
+    """Return whether rows of each stretch came in batches."""
+    in_batches: NDArray[np.bool_] = rows.buckets.sum(axis=1) > BATCH * requests_of(rows)
+    return in_batches
+
+
+def _are_new_batches(timeline: Timeline) -> NDArray[np.bool_]:
+    """Return whether rows of each stretch came in batches, and too few minutes show how much these differ.
+
+    If all rows ever came within ten seconds, as in a job, requests are believed: there is no other witness.
+    """
+    assert timeline.rows is not None
+    if len(timeline) == 1:
+        return np.zeros(1, dtype=bool)
+    marks = np.array([len(timeline.marks_of(stretch)) for stretch in range(len(timeline))])
+    return np.logical_and(_are_batches(timeline.rows), marks <= LEAST_TRANSITIONS)
 
 
 def _of_counting_rows(
@@ -223,6 +254,7 @@ def _call_by_rows(
 def _call_by_parts(
     scanned: Scan,
     stretch: int,
+    slots: NDArray[np.intp],
     is_above: NDArray[np.bool_],
     timeline: Timeline,
     trained: NDArray[np.int64],
@@ -232,7 +264,7 @@ def _call_by_parts(
 ) -> None:
     """Call drift where G still passes with rows divided by the dispersion between parts; else note the obstacle."""
     assert timeline.rows is not None
-    parts = _parts(timeline, stretch)
+    parts = _parts(timeline, slots)
     if parts is None:
         scanned.state[stretch, is_above] = _obstacle(
             timeline.rows, stretch, is_known=not np.isnan(scanned.recurrence[stretch])
@@ -240,7 +272,7 @@ def _call_by_parts(
         return
 
     differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
-    phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, stretch)), scanned.dispersion[stretch])
+    phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, slots)), scanned.dispersion[stretch])
     live = timeline.groups[stretch : stretch + 1]
     g, of_parts = (g_statistics(trained, live, firsts, by[np.newaxis])[0] for by in (phi * unknown, phi))
     is_called = (g > scanned.limit) & (scanned.rows[stretch] / phi >= MINIMUM_ROWS)
@@ -248,6 +280,29 @@ def _call_by_parts(
     g = np.where(is_called, g, of_parts)  # an unclear G is shown without the uncertainty of φ
     scanned.dispersion[stretch, is_above], scanned.g[stretch, is_above] = phi[is_above], g[is_above]
     scanned.state[stretch, is_above & is_called] = State.CALLED
+
+
+def _settle_batches(
+    scanned: Scan,
+    are_batches: NDArray[np.bool_],
+    phi: Floats,
+    timeline: Timeline,
+    trained: NDArray[np.int64],
+    firsts: NDArray[np.intp],
+) -> None:
+    """Call nothing unclear that the rows of one request explain, because these are alike.
+
+    Then neighbouring slots of ten seconds differ by as much as longer ones; changes that come and go are longer.
+    """
+    unsettled = are_batches[:, np.newaxis] & np.isin(scanned.state, (State.UNSTEADY, State.FEW_REQUESTS))
+    if len(timeline.finest) < FINE_SLOTS or not unsettled.any():
+        return
+    differing = between_neighbours(_differences(timeline.groups[timeline.finest]), trained, firsts)
+    phi = np.maximum(phi, differing)
+    g = _of_counting_rows(trained, timeline, firsts, phi, where=unsettled, otherwise=scanned.g)
+    settled = unsettled & (g <= scanned.limit)
+    scanned.g[settled], scanned.dispersion[settled] = g[settled], phi[settled]
+    scanned.state[settled] = _states(scanned.rows >= MINIMUM_ROWS * phi, np.zeros_like(settled))[settled]
 
 
 def dispersions_by_reach(
@@ -278,35 +333,36 @@ def dispersions_by_reach(
     dispersions = np.ones((len(reaches), len(firsts)))
     recurring, most = recurrence(timeline.rows.buckets, collisions), equal_rows(timeline.rows.buckets)
     requests, unsteadiness = requests_of(timeline.rows), _unsteadiness(timeline, trained, firsts)
+    are_new_batches = _are_new_batches(timeline)
 
     for number, reach in enumerate(reaches):
         if (stretch := timeline.first_within(reach)) == len(timeline):
             continue
         is_known, has_requests = not np.isnan(recurring[stretch]), requests[stretch] >= MINIMUM_ROWS
-        if is_known and has_requests:
+        slots = timeline.slots_of(stretch, finest=bool(is_known and has_requests))
+        if is_known and has_requests and not are_new_batches[stretch]:
             dispersions[number] = np.maximum(at_least(recurring[stretch]), unsteadiness[stretch])
-        elif (parts := _parts(timeline, stretch)) is not None:
+        elif (parts := _parts(timeline, slots)) is not None:
             differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
-            differing = np.maximum(differing, _recurrence_in_parts(timeline, stretch))
+            differing = np.maximum(differing, _recurrence_in_parts(timeline, slots))
             dispersions[number] = np.where(np.isfinite(unknown), differing * unknown, most[stretch])
         else:
             rows = timeline.rows.buckets[stretch].sum()
-            dispersions[number] = max(float(most[stretch]), 1.0 if has_requests else float(rows / requests[stretch]))
+            is_safe = has_requests and not are_new_batches[stretch]
+            dispersions[number] = max(float(most[stretch]), 1.0 if is_safe else float(rows / requests[stretch]))
 
     return dispersions
 
 
-def _parts(timeline: Timeline, stretch: int) -> Floats | None:
+def _parts(timeline: Timeline, slots: NDArray[np.intp]) -> Floats | None:
     """Return the counts of the parts of a stretch, shape (parts, groups); None if it lies within one slot."""
-    slots = timeline.slots_of(stretch)
     return _differences(timeline.groups[parts_of(slots)]) if len(slots) > 1 else None
 
 
-def _recurrence_in_parts(timeline: Timeline, stretch: int) -> float:
+def _recurrence_in_parts(timeline: Timeline, slots: NDArray[np.intp]) -> float:
     """Return how many times rows come within a part of a stretch, beyond their rate in all of it."""
     assert timeline.rows is not None
-    parts = timeline.rows.buckets[parts_of(timeline.slots_of(stretch))]
-    return float(recurrence_within(_differences(parts)))
+    return float(recurrence_within(_differences(timeline.rows.buckets[parts_of(slots)])))
 
 
 def _by_parts(

@@ -119,16 +119,30 @@ class Timeline:
         """The stretches of the last day that begin with a quarter of an hour."""
         return self._beginning(QUARTER, DAY)
 
+    @cached_property
+    def finest(self) -> NDArray[np.intp]:
+        """The stretches of the last five minutes that begin with ten seconds."""
+        (reach, slot), *_ = REACHES
+        return self._beginning(slot, reach)
+
     def _beginning(self, slot: float, reach: float) -> NDArray[np.intp]:
         is_first = is_first_of(self.starts, slot) & (self.starts >= self.now - reach)
         return np.flatnonzero(is_first)
 
-    def slots_of(self, stretch: int) -> NDArray[np.intp]:
+    def marks_of(self, stretch: int) -> NDArray[np.intp]:
+        """Return the stretches that begin with minutes; with quarters if the stretch is longer than an hour."""
+        return self.minutes if self.starts[stretch] >= self.now - HOUR else self.quarters
+
+    def slots_of(self, stretch: int, *, finest: bool = False) -> NDArray[np.intp]:
         """Return the stretches that begin with the slots of a stretch: the stretch itself, and its later slots.
 
         Slots are minutes, or quarters of an hour where the stretch is longer than an hour.
+
+        Args:
+            stretch: Index of the stretch.
+            finest: Whether slots are ten seconds where the stretch lies in the last five minutes.
         """
-        marks = self.minutes if self.starts[stretch] >= self.now - HOUR else self.quarters
+        marks = self.finest if finest and self.starts[stretch] >= self.now - REACHES[0][0] else self.marks_of(stretch)
         return np.append(stretch, marks[marks > stretch])
 
 

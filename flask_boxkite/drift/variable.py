@@ -42,6 +42,8 @@ class Distances:
         kolmogorov_smirnov_limit: Limit that it exceeds by chance with the probability of a false alarm.
         wasserstein: `wasserstein_distance` of the bins, in the unit of the variable (seconds for dates and times); None
             if discrete.
+        wasserstein_is_least: Whether rows lie beyond the bounds, so that the distance may be larger; how far, is
+            unknown.
     """
 
     jensen_shannon: float | None
@@ -51,6 +53,7 @@ class Distances:
     kolmogorov_smirnov: float | None
     kolmogorov_smirnov_limit: float | None
     wasserstein: float | None
+    wasserstein_is_least: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,22 +199,24 @@ def _distances(
     item: Distribution, cells: Sequence[int], before: Sequence[int], now: Sequence[int], alpha: float
 ) -> Distances:
     ks = limit = wasserstein = math.nan
+    is_least = False
     if isinstance(item, Continuous):
         bins = np.asarray(cells)[: len(item.counts)]
         ks = kolmogorov_smirnov(item.counts, bins)
         limit = kolmogorov_smirnov_limit(sum(item.counts), int(bins.sum()), alpha)
         wasserstein = wasserstein_distance(item.counts, bins, item.upper_bounds)
+        is_least = bool(bins[0] or bins[-1] or item.counts[0] or item.counts[-1])
 
-    numbers = (
-        jensen_shannon_distance(before, now),
-        kl_divergence(before, now),
-        kl_divergence(now, before),
-        hellinger_distance(before, now),
-        ks,
-        limit,
-        wasserstein,
+    return Distances(
+        finite_or_none(jensen_shannon_distance(before, now)),
+        finite_or_none(kl_divergence(before, now)),
+        finite_or_none(kl_divergence(now, before)),
+        finite_or_none(hellinger_distance(before, now)),
+        finite_or_none(ks),
+        finite_or_none(limit),
+        finite_or_none(wasserstein),
+        is_least,
     )
-    return Distances(*map(finite_or_none, numbers))
 
 
 def _iso(seconds: float) -> str:

@@ -122,6 +122,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
     width = max([len("variable"), *(min(len(title(item)), _NAME) for item in variables)])
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
+        *textwrap.wrap(report.get("note") or "", COLUMNS),
         *textwrap.wrap(printable(failed), COLUMNS),
         "",
         f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G':>8} {'limit':>6}  moved most",
@@ -152,7 +153,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
 def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     """Return a report as a Markdown table below a line about the whole, or below another heading."""
     head = ("variable", "verdict", "size", "since", "rows", "G", "limit", "moved most", "missing", "unseen")
-    lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
+    note = [escaped(report["note"]), ""] if report.get("note") else []
+    lines = [escaped(heading or _summary(report)), "", *note, markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{moved_group(item)} {' → '.join(percents(item['share_before'], item['share_now']))}"
         verdict = ": ".join(filter(None, (item["verdict"], item["reason"], item["note"])))
@@ -306,7 +308,11 @@ def group_name(item: Distribution, name: str) -> str:
         item: Variable.
         name: Name in the label ``group``.
     """
-    return group_text(name, item.kind, item.extremes if isinstance(item, Continuous) else _ALL)
+    if isinstance(item, Continuous):
+        return group_text(name, item.kind, item.extremes)
+    if name not in SPECIAL_WORDS and not item.is_text:
+        return " to ".join(map(category_label, name.strip("[]").split(",")))
+    return group_text(name, item.kind)
 
 
 def group_text(name: str, kind: str, extremes: tuple[float, float] = _ALL) -> str:
@@ -377,8 +383,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def distance_text(item: Mapping[str, Any]) -> str:
     """Write the Wasserstein distance of a variable: in its own unit, or in days for dates and times."""
-    # A server of an earlier release does not send the type of a variable.
-    return f"{number(item['wasserstein'] / DAY)} days" if item.get("type") == "time" else number(item["wasserstein"])
+    # A server of an earlier release does not send the type of a variable, nor that rows lie beyond the bounds.
+    is_time, least = item.get("type") == "time", "at least " if item.get("wasserstein_is_least") else ""
+    return f"{least}{number(item['wasserstein'] / DAY)} days" if is_time else f"{least}{number(item['wasserstein'])}"
 
 
 def _digits_apart(values: Sequence[float], least: int) -> int:

@@ -303,6 +303,7 @@ class AppMonitor:
             notes=latest((model.notes.read() for model in models), self.clock(), oldest_seconds),
             ambiguous=level if ambiguous else None,
             has_actual=any(model.outcomes is not None for model in models),
+            unreadable={seen.model: names for seen in observations if (names := seen.unreadable)},
         ).findings()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,9 @@ from flask_boxkite.system.locks import can_lock
 __all__ = ["Deployment", "Finding", "Level", "bytes_text"]
 
 Level = Literal["problem", "hint"]
+
+_SHOWN = 5
+"""Most variables that a finding names."""
 
 _LOSSES = {
     "queue_full": "Raise 'BOXKITE_QUEUE_BYTES', or set 'BOXKITE_SPOOL_DIR', so that they wait on disk.",
@@ -67,6 +70,7 @@ class Deployment:
         ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's.
             ``problem``: other processes have to find them. ``hint``: they may have to. None: the counts are distinct.
         has_actual: Whether a baseline has actual values, so that outcomes are compared with them.
+        unreadable: Names of variables of which no live value could be read, by model.
     """
 
     settings: Settings
@@ -79,6 +83,7 @@ class Deployment:
     notes: Mapping[str, str] = field(default_factory=dict)
     ambiguous: Level | None = None
     has_actual: bool = False
+    unreadable: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def findings(self) -> list[Finding]:
         """Return all findings, problems first."""
@@ -96,6 +101,11 @@ class Deployment:
             if not has_baseline:
                 remedy = "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
                 yield Finding("problem", f"Model {name!r} has no baseline, so nothing can drift.", remedy)
+
+        for name, variables in self.unreadable.items():
+            what = f"Model {name!r}: no live value of {', '.join(map(repr, variables[:_SHOWN]))} can be read"
+            remedy = "Is it the baseline of another model? If not, send the type of values that training had."
+            yield Finding("problem", f"{what}, such as texts where training had numbers.", remedy)
 
         for reason, what in _NOT_CAPTURED.items():
             if count := self.capture_errors.get(reason, 0):

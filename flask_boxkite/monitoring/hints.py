@@ -137,11 +137,27 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
         return f"{_begun(description)}{expected}."
     if seen == _NOT_READ:
         return f"{_begun(seen)}{expected}. Raise 'BOXKITE_MAX_BODY_BYTES', or log the rows with log_prediction()."
+    if known and (uneven := _uneven(document, len(known))):
+        return uneven
     path = _path_to(document, frozenset(known), _DEEPEST)
     advice = (not path and _suggestion(known, _all_keys(document))) or _where_to_send(document, path, known)
     if path is None and _has_names(document) and _are_unnamed(known):
         advice = _NAME_FEATURES
     return f"{_begun(seen)}{expected}. {advice}."
+
+
+def _uneven(document: Any, features: int) -> str | None:
+    """Say which row has another number of values than the baseline; None unless rows have different numbers."""
+    tables = list(document.values())[:_MOST_KEYS] if isinstance(document, Mapping) else [document]
+    for rows in tables:
+        if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
+            continue
+        widths = list(map(len, rows))
+        if len(set(widths)) > 1:
+            place = next(place for place, width in enumerate(widths) if width != features)
+            seen = f"Row {place + 1:,} of {len(rows):,} has {_values(widths[place])}"
+            return f"{seen}, and the baseline has {features} features. Send all of them in each row."
+    return None
 
 
 def _are_unnamed(known: Sequence[str]) -> bool:

@@ -53,6 +53,11 @@ Rows = TypeVar("Rows", Table, "Table | None")
 _LONGEST_ERROR = 200
 """Letters of an error that are kept for the page."""
 
+_NOTHING_COUNTED = (
+    "Nothing has been counted here. A shell or a notebook counts alone: for the counts of a server, run 'flask boxkite "
+    "drift --url URL', or give both processes the same 'BOXKITE_STATE_DIR'."
+)
+
 
 class ModelMonitor:
     """Counts the predictions of one model and queues their records. Safe to use from any thread, also after a fork.
@@ -404,7 +409,8 @@ class ModelMonitor:
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
-        return observation.report
+        is_alone = self.settings.state_dir is None and not observation.totals.any()
+        return replace(observation.report, note=_NOTHING_COUNTED if is_alone else "")
 
     def performance(self, window: str | None = None) -> PerformanceReport:
         """Return how good the model is, as `ModelMonitoringService.performance` explains.

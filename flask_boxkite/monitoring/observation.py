@@ -125,6 +125,12 @@ class Observation:
         """Requests whose features or output were not found, by reason."""
         return self._by_name(CAPTURE_REASONS, self.layout.captures_start)
 
+    @property
+    def unreadable(self) -> list[str]:
+        """Variables with enough rows, of which none has a value of the type that training had."""
+        cells = {item.name: self.cells[item.cells] for item in self.layout.variables}
+        return [name for name, own in cells.items() if own[-1] >= MINIMUM_ROWS and not own[:-2].any()]
+
     @cached_property
     def failures(self) -> Failures:
         """States of features in requests that ended in 5xx, beside answered ones."""

@@ -146,7 +146,7 @@ def _share(cells: NDArray[np.float64], start: int, stop: int) -> float:
 
 
 def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np.float64]) -> Categories:
-    indexes = list(range(len(variable.categories)))
+    indexes = sorted(range(len(variable.categories)), key=lambda index: -variable.counts[index])
     shown, rest = indexes[:CATEGORIES], indexes[CATEGORIES:]
     if not variable.is_text:
         shown.sort(key=lambda index: variable.values[index])

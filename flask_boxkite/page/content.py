@@ -139,6 +139,12 @@ class VariableView:
         return f"{self.since} ({rows_text(self.drift.rows)})" if self.since else ""
 
     @property
+    def all_rows(self) -> str:
+        """The live rows of the charts, if they are other rows than the verdict's; empty if not."""
+        rows = int(self.live.sum())
+        return rows_text(rows) if rows != self.drift.rows else ""
+
+    @property
     def because(self) -> str:
         """The reason for an uncertain verdict, as the end of that sentence; empty if the verdict is certain."""
         if not self.drift.reason:

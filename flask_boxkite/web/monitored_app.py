@@ -99,6 +99,11 @@ class MonitoredApp:
             if (problem := self._refusal(item.model, item.view)) is not None:
                 yield problem
 
+    def has_predicted(self, app: Any) -> bool:
+        """Say whether a route leads to a view that `Boxkite.predict` has decorated, in any order."""
+        problems = route_problems(app, predicted := self._predicted())
+        return bool(routed(app, predicted)) or any(True for _ in problems)
+
     def _refusal(self, model: str | None, view: Any) -> str | None:
         """Say that there is no such model as a view's decorator names; None if there is."""
         try:

@@ -41,12 +41,13 @@ def continuous(draw: st.DrawFn) -> Continuous:
 def discrete(draw: st.DrawFn) -> Discrete:
     """Draw a discrete distribution of texts or of numbers."""
     labels = draw(
-        st.lists(NAMES, unique=True, max_size=12).map(category_labels)
-        | st.lists(FLOATS.map(canonical_number), unique=True, max_size=12)
+        st.lists(NAMES, unique=True, max_size=16).map(category_labels)
+        | st.lists(FLOATS.map(canonical_number), unique=True, max_size=16)
     )
     counts = {label: draw(COUNTS) for label in labels}
     others = {key: draw(COUNTS) for key in ("rare", "unseen", "missing", "invalid")}
-    return Discrete.ordered(draw(NAMES), counts, **others)
+    build = draw(st.sampled_from([Discrete.ordered, Discrete.grouped]))
+    return build(draw(NAMES), counts, **others)
 
 
 def distributions(size: int = 4) -> st.SearchStrategy[tuple[Distribution, ...]]:

@@ -15,6 +15,7 @@ from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.merging import merge
+from flask_boxkite.baseline.validation import RegressionValidation
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
 from tests.baseline.training.building import built
 
@@ -57,7 +58,71 @@ def test_groups_of_a_discrete_variable() -> None:
     assert CITY.rows == 11
 
 
-def test_only_the_eight_most_frequent_categories_are_groups_of_their_own() -> None:
+def test_numbers_share_groups_with_their_neighbours() -> None:
+    """Hours of a day: with a group for each of eight, two thirds of the rows would be in one group."""
+    item = Discrete.grouped("hour", {f"{hour}.0": 100 for hour in range(24)})
+    names = [group.name for group in item.groups]
+
+    assert names[:10] == [
+        *("[0.0,1.0]", "[2.0,3.0]", "[4.0,5.0]", "[6.0,8.0]", "[9.0,10.0]"),
+        *("[11.0,13.0]", "[14.0,15.0]", "[16.0,18.0]", "[19.0,20.0]", "[21.0,23.0]"),
+    ]
+    assert names[10:] == ["__rare__", "__unseen__", "__missing__", "__invalid__"]
+    assert set(list(group_counts(item).values())[:10]) <= {200, 300}
+    assert item.categories == tuple(f"{hour}.0" for hour in range(24))
+
+
+def test_a_frequent_number_keeps_a_group_of_its_own() -> None:
+    item = Discrete.grouped("children", {**{f"{n}.0": 10 for n in range(1, 20)}, "10.0": 800}, rare=7)
+
+    counts = group_counts(item)
+    assert counts["10.0"] == 800
+    assert counts["__rare__"] == 7
+    assert [group.name for group in item.groups][:3] == ["[1.0,9.0]", "10.0", "11.0"]
+
+
+def test_texts_share_groups_in_the_order_of_their_frequency() -> None:
+    counts = {f"c{index:02}": 200 - 5 * index for index in range(30)}
+    item = Discrete.grouped("city", counts)
+    sums = list(group_counts(item).values())[:10]
+
+    assert [group.name for group in item.groups][:3] == ["c00 and 1 more", "c02 and 1 more", "c04 and 1 more"]
+    assert item.categories == tuple(counts)
+    assert max(sums) < 1.5 * min(sums)
+    assert group_counts(item)["__rare__"] == 0
+
+
+@pytest.mark.parametrize("number", [9, 10])
+def test_up_to_ten_categories_have_groups_of_their_own(number: int) -> None:
+    counts = {f"c{index}": 20 - index for index in range(number)}
+
+    assert list(group_counts(Discrete.grouped("x", counts)))[:number] == list(counts)
+
+
+def test_moments_share_groups_with_their_neighbours() -> None:
+    counts = {f"2024-01-{day:02}": 5 + day % 2 for day in range(1, 31)}
+    item = Discrete.grouped("day", counts, is_time=True)
+
+    assert item.groups[0].name == "[2024-01-01,2024-01-03]"
+    assert item.categories == tuple(counts)
+
+
+@pytest.mark.parametrize("name", ["c00 and 1 more", "c00 and 2 more"])
+def test_a_category_that_is_called_like_a_group_of_others_leaves_them_rare(name: str) -> None:
+    """One name is of a group; with the other, a reader would take a smaller group for it."""
+    counts = {f"c{index:02}": 100 - index for index in range(30)}
+    assert "c00 and 2 more" in group_counts(Discrete.grouped("x", {**counts, "y": 1000}))
+    counts[name] = 1000
+
+    assert Discrete.grouped("x", counts) == Discrete.ordered("x", counts)
+
+
+def test_each_category_is_in_one_group() -> None:
+    with pytest.raises(BaselineError, match=r"^The groups of 'x' must hold each category once, got sizes \(2, 2\)\.$"):
+        Discrete("x", ("a", "b", "c"), (1, 1, 1), group_sizes=(2, 2))
+
+
+def test_in_files_of_earlier_releases_the_eight_most_frequent_categories_are_groups() -> None:
     counts = {f"c{index:02}": 20 - index for index in range(12)}
     many = Discrete.ordered("many", counts, rare=5)
 
@@ -241,8 +306,23 @@ def test_categories_of_another_order_among_the_groups_can_be_added() -> None:
 
 def test_categories_that_would_change_groups_cannot_be_added() -> None:
     counts = {f"c{index}": 20 - index for index in range(9)}
-    with pytest.raises(BinMismatchError, match=r"^'x' differs in categories\. Only equal ones"):
+    with pytest.raises(BinMismatchError, match=r"^'x' differs in groups of categories\. Only equal ones"):
         merge(Discrete.ordered("x", counts), Discrete.ordered("x", {**counts, "c8": 99}))
+
+
+def test_groups_of_neighbours_follow_from_all_counts() -> None:
+    one = {f"{hour}.0": 100 for hour in range(24)}
+    other = {**one, "3.0": 5000}
+    both = merge(Discrete.grouped("hour", one), Discrete.grouped("hour", other))
+
+    assert both == Discrete.grouped("hour", {hour: rows + other[hour] for hour, rows in one.items()})
+    assert "3.0" in group_counts(both)
+
+
+def test_sums_of_moments_stay_moments() -> None:
+    day = Discrete("day", ("2024-01-01",), (3,), width=32, is_time=True, missing_texts=frozenset({"?"}))
+
+    assert merge(day, day) == replace(day, counts=(6,))
 
 
 def test_baselines_add_variable_by_variable() -> None:
@@ -251,6 +331,26 @@ def test_baselines_add_variable_by_variable() -> None:
 
     assert one.merge(two) == Baseline((merge(AGE, AGE), merge(CITY, CITY)), (), 44, "m", None, 200)
     assert one.merge(replace(one, created=5)).version == "v1"
+
+
+def test_effects_of_groups_that_differ_are_not_added() -> None:
+    score = Continuous("y", (0.0, 1.0), (0, 5, 0), (0.0, 1.0))
+    means, effects = (0.0, 1.0, 0.0), ((0.0,) * 14,) * 3
+    validation = RegressionValidation("y", (0.0, 1.0), (0, 5, 0), means, means, means, (1.0,), (5, 0), effects)
+    one, other = (
+        Baseline(
+            (Discrete.grouped("hour", {f"{hour}.0": 5 for hour in range(23)} | {"23.0": last}),),
+            (score,),
+            5,
+            validation=validation,
+        )
+        for last in (5, 500)
+    )
+
+    for right, kept in ((one, effects), (other, None)):
+        merged = one.merge(right).validation
+        assert merged is not None
+        assert merged.effects == kept
 
 
 @given(baselines().filter(lambda baseline: baseline.rows < 2**39))

@@ -21,6 +21,12 @@ from flask_boxkite import Boxkite
 app = Flask("scoring")
 app.config.from_prefixed_env()
 monitor = Boxkite(app)
+
+
+@app.post("/score")
+@monitor.predict
+def score():
+    return {"score": 0.5}
 """
 Done = subprocess.CompletedProcess[str]
 
@@ -88,6 +94,31 @@ def test_what_the_doctor_says_is_there_with_its_remedy(directory: Path) -> None:
     place = found.index("! Everybody who reaches the server can see the drift page.")
     assert found[place + 1] == "  Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
     assert (done.returncode, found[-1]) == (0, "0 problems, 2 hints")
+
+
+def test_a_forgotten_decorator_is_a_hint(directory: Path) -> None:
+    (directory / "scoring.py").write_text(SOURCE.replace("@monitor.predict\n", ""))
+    found = lines(check(directory, BASELINE="b.prom"))
+
+    place = found.index("! No view of the app has '@monitor.predict', so none is counted by itself.")
+    assert found[place + 1].strip().startswith("Write it below the route of the view that predicts")
+
+
+def test_values_that_cannot_be_read_name_the_baseline(directory: Path) -> None:
+    """As where the baseline is of another model: texts come in a feature of numbers."""
+    program = """
+from scoring import app, monitor
+with app.app_context():
+    for _ in range(30):
+        monitor.log_prediction(features={"age": "a text", "income": 5.0, "city": "Rome"}, output=0.5)
+"""
+    settings = {"BASELINE": "b.prom", "STATE_DIR": directory / "state"}
+    env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()}
+    assert run_python("-c", program, cwd=directory, **env).returncode == 0
+    found = lines(check(directory, **settings))
+
+    what = "✗ Model 'credit': no live value of 'age' can be read, such as texts where training had numbers."
+    assert found[found.index(what) + 1].strip().startswith("Is it the baseline of another model?")
 
 
 def test_a_problem_has_an_exit_code(directory: Path) -> None:

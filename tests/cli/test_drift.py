@@ -24,8 +24,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline import Discrete
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.remote import fetch_json
+from flask_boxkite.cli.reports import Models
 from flask_boxkite.cli.state_dir import observations
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import drift_report
@@ -35,6 +37,7 @@ from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import read_directory
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
+from tests.drift.timelines import timeline_of
 from tests.live.directories import fold, later
 from tests.peers import Gunicorn, fetch, wait_for
 
@@ -574,3 +577,17 @@ def test_a_segment_that_no_record_has_is_refused(world: World) -> None:
         1,
         "Error: No record has a value of 'City'. Is that the name of a feature or output?\n",
     )
+
+
+def test_a_picture_of_more_rows_than_the_verdict_says_so() -> None:
+    """Of records, bins are counted over the whole period, and a change may be of its last minute."""
+    baseline = Baseline((Discrete("city", ("Bonn", "Ulm"), (500, 500)),), (), 1000, "m")
+    slots = [[45, 45, 0, 0, 0, 0]] * 10 + [[0, 0, 0, 0, 41, 0]]
+    cells = np.sum(slots, axis=0)
+    report = drift_report("m", baseline, cells, alpha=1e-5, timeline=timeline_of(slots))
+    page = Models.of_report(report, baseline, cells, source="records", when="at any time").html()
+
+    assert "(41 rows)</h3>" in page
+    assert "<figcaption><p>The picture shows all 941 rows.</p></figcaption>" in page
+    whole = drift_report("m", baseline, cells, alpha=1e-5)
+    assert "The picture shows" not in Models.of_report(whole, baseline, cells, source="x", when="").html()

@@ -32,7 +32,7 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import Distances
 from flask_boxkite.drift.verdict import DOUBT, judge
-from flask_boxkite.drift.wording import SPECIAL_WORDS, group_name, group_text, percents
+from flask_boxkite.drift.wording import SPECIAL_WORDS, distance_text, group_name, group_text, percents
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 from tests.baseline.training.building import built
@@ -92,6 +92,39 @@ def test_new_texts_are_named_rather_than_what_they_take_from_others() -> None:
     assert "unseen 0% -> 8.0%" in repr(report["job"])
 
 
+@pytest.mark.parametrize(
+    ("names", "moved", "text"),
+    [
+        ([float(hour) for hour in range(24)], "[9.0,10.0]", "9 to 10"),
+        ([f"shop {shop:02}" for shop in range(24)], "shop 09 and 1 more", "shop 09 and 1 more"),
+    ],
+    ids=["numbers", "texts"],
+)
+def test_rows_that_move_among_many_categories_show(names: list[float | str], moved: str, text: str) -> None:
+    """15 of 24 even categories, such as hours of a day, send nothing; their rows have another one of them."""
+    (item,) = built({"x": names * 100}).features
+    assert isinstance(item, Discrete)
+    sent = [names[9] if place > 8 else names[place] for place in range(24)] * 20
+    live = np.zeros(len(item.cells), np.int64)
+    for name in sent:
+        live[item.values.index(name)] += 1
+
+    drift = drift_report("m", Baseline((item,), (), 2400), live, alpha=1e-5)["x"]
+    assert drift.verdict == "major"
+    assert (drift.moved_most, drift.moved_most_text) == (moved, text)
+
+
+def test_a_distance_of_values_beyond_the_bounds_is_the_least_possible() -> None:
+    """How far beyond them values lie is not counted."""
+    within = drift_report("m", BASELINE, LIVE, alpha=1e-5)["height"]
+    beyond = drift_report("m", BASELINE, (0, 500, 300, 200, 0, 0, *LIVE[6:]), alpha=1e-5)["age"]
+
+    assert (within.distances.wasserstein_is_least, beyond.distances.wasserstein_is_least) == (False, True)
+    assert ", Wasserstein 0.2" in str(drift_report("m", BASELINE, LIVE, alpha=1e-5))
+    assert distance_text(within.to_row()) == "0.2"
+    assert distance_text(beyond.to_row()).startswith("at least 0.")
+
+
 def test_a_feature_that_stops_arriving_has_drifted() -> None:
     live = (0, 0, 0, 0, 100, 0, *LIVE[6:])
     age = drift_report("m", BASELINE, live, alpha=1e-5)["age"]
@@ -135,14 +168,14 @@ KEYS = [
     "moved_most", "moved_most_text", "share_before", "share_now", "missing_before", "missing_now",
     "invalid_before", "invalid_now", "out_of_range_before", "out_of_range_now",
     "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger",
-    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
+    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein", "wasserstein_is_least",
 ]  # fmt: skip
 
 
 def test_a_dict_has_the_keys_that_are_promised() -> None:
     report = drift_report("m", BASELINE, LIVE, alpha=1e-5, window="1h").to_dict()
 
-    assert list(report) == ["model", "baseline", "window", "alpha", "variables"]
+    assert list(report) == ["model", "baseline", "window", "alpha", "note", "variables"]
     assert (report["model"], report["window"], report["alpha"]) == ("m", "1h", 1e-5)
     assert [list(item) for item in report["variables"]] == [KEYS] * 4
     for key in KEYS:

@@ -43,6 +43,18 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
             id="below other keys",
         ),
         pytest.param(
+            [[1, 2, "x"], [1, 2], [3]],
+            None,
+            "Row 2 of 3 has 2 values, and the baseline has 3 features. Send all of them in each row.",
+            id="rows of several lengths",
+        ),
+        pytest.param(
+            {"instances": [[1], [1, 2, "x"]]},
+            None,
+            "Row 1 of 2 has 1 value, and the baseline has 3 features. Send all of them in each row.",
+            id="rows of several lengths, below a key",
+        ),
+        pytest.param(
             {"0": {"age": 1}, "1": {"age": 2}},
             None,
             f"The request has the keys '0', '1'; '0' has 'age'; '1' has 'age'; {EXPECTED}. "

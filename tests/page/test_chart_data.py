@@ -137,6 +137,14 @@ def test_numbers_ascend_and_texts_stand_by_frequency() -> None:
     ]
 
 
+def test_of_many_numbers_the_most_frequent_have_bars() -> None:
+    counts = {f"{place}.0": 10 + place for place in range(30)}
+    chart = chart_data_of(item := Discrete.grouped("x", counts), item.cells)
+
+    assert isinstance(chart, Categories)
+    assert [bar.label for bar in chart.bars] == [*map(str, range(10, 30)), "10 others"]
+
+
 def test_many_categories_share_a_bar() -> None:
     labels = tuple(f"c{place:02}" for place in range(30))
     variable = Discrete("x", labels, (10,) * 30, rare=100)

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -326,7 +326,7 @@ def _group_bounds(variable: _FileVariable, groups: dict[str, int]) -> tuple[floa
 
 def _discrete(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
     counts = _by_label(variable.categories, "category")
-    return Discrete.ordered(
+    item = Discrete.ordered(
         variable.name,
         {label: count for label, count in counts.items() if label not in (RARE, UNSEEN)},
         rare=counts.get(RARE, 0),
@@ -337,6 +337,10 @@ def _discrete(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
         is_time=variable.is_time,
         missing_texts=variable.missing_texts,
     )
+    if groups.keys() == {group.name for group in item.groups}:
+        return item
+    item = item.in_order()
+    return replace(item, group_sizes=item.sizes_named(groups))
 
 
 def _check_groups(variable: _FileVariable, distribution: Distribution, groups: dict[str, int]) -> None:

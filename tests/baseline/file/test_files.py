@@ -66,6 +66,25 @@ def test_what_was_written_is_read_back_equal(tmp_path: Path, baseline: Baseline)
     assert render(loaded) == path.read_bytes().decode()
 
 
+def test_files_of_earlier_releases_keep_their_groups_and_fingerprint(path: Path) -> None:
+    hour = Discrete("hour", tuple(f"{n}.0" for n in range(12)), tuple(range(40, 28, -1)), rare=3)
+    earlier = Baseline((hour,), (), 1, "m", None, 0)
+    earlier.dump(path)
+
+    assert Baseline.load(path) == earlier
+    assert earlier.fingerprint == "0f9f39fdcb57"
+    assert [group.name for group in hour.groups][7:] == ["7.0", "__rare__", "__unseen__", "__missing__", "__invalid__"]
+
+
+def test_groups_decide_about_the_fingerprint() -> None:
+    counts = {f"c{index:02}": 100 - index for index in range(20)}
+    one, other = (
+        Baseline((build("x", counts),), (), 1, "m", None, 0) for build in (Discrete.ordered, Discrete.grouped)
+    )
+
+    assert one.fingerprint != other.fingerprint
+
+
 def test_the_file_is_what_the_contract_says(path: Path) -> None:
     BASELINE.dump(path)
     about = f'model="churn",baseline="{BASELINE.fingerprint}"'
