@@ -4,7 +4,7 @@ Each component of a vector says little, and a hundred of them would share one al
 few numbers: their length, their distance from training, the cluster of training that they are nearest to, and their
 coordinates on the directions in which training varied most.
 
-The distance is that of Mahalanobis, under a model of training with few directions of their own variance and the same
+The distance is the one of Mahalanobis, under a model of training with few directions of their own variance and the same
 variance in all others: a shift that is small beside the whole may be large in a direction in which nothing varied.
 
 References:

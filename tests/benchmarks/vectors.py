@@ -52,7 +52,7 @@ class Change(NamedTuple):
         mixed: Share of rows from the first cluster, beside its usual tenth.
         shift: Length of a shift along a random direction, in standard deviations of the whole.
         scale: Factor of each vector.
-        noise: Standard deviation of noise that is added to each component, in those of the whole.
+        noise: Standard deviation of noise that is added to each component, in standard deviations of the whole.
         strange: Share of rows from a cluster that training did not have.
     """
 

@@ -187,7 +187,7 @@ def _shares(item: Continuous, values: Any) -> np.ndarray[Any, Any]:
 
 
 def _outside(baseline: Baseline, name: str, values: Any) -> float:
-    """Return the share of values outside of training's quartiles, less that of training."""
+    """Return the share of values outside of training's quartiles, less the same share of training."""
     item = continuous(baseline, name)
     reached = np.cumsum(item.counts) / sum(item.counts)
     lower, upper = (int(np.searchsorted(reached, share)) for share in (0.25, 0.75))
