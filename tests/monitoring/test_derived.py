@@ -64,8 +64,7 @@ def trained() -> Baseline:
 
 BASELINE = trained()
 COLUMNS = ("debt", "comment", "income", "embedding", "city")
-SINK = RecordingSink()
-SERVICE = ModelMonitoringService(BASELINE, sink=SINK, derive=FUNCTIONS)
+SERVICE = ModelMonitoringService(BASELINE, sink="none", derive=FUNCTIONS)
 RECIPE = next(recipe for recipe in BASELINE.derived if isinstance(recipe, VectorRecipe))
 
 # --- an independent recount -----------------------------------------------------------------------------------------
