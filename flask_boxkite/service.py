@@ -111,6 +111,7 @@ class ModelMonitoringService:
         actual: Any = None,
         threshold: float | None = None,
         positive: Any = None,
+        pairs: bool = True,
         names: str = "labels",
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
@@ -161,6 +162,9 @@ class ModelMonitoringService:
             threshold: Score from which a row is predicted to be positive, for *binary*; a row at the threshold is
                 positive. None: 0.5.
             positive: Actual value that the score stands for, for *binary*. None: the larger of the two.
+            pairs: Whether each variable is also watched together with the one that tells most about it, so that a
+                broken join shows, which leaves each variable alone as it was. Of many rows, a random sample of 50,000
+                is counted for it. Outputs of as many rows must come in the same order. Each pair adds 16 series.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
             progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or a callable that gets the number of steps done, the number of all steps
@@ -200,6 +204,7 @@ class ModelMonitoringService:
             actual=actual,
             threshold=threshold,
             positive=positive,
+            pairs=pairs,
             progress=progress,
             derive=derive,
         )

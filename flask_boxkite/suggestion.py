@@ -28,9 +28,12 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
     >>> suggestion("Age", ["wage", "age"]), suggestion("wind", ["id"])
     ("Did you mean 'age'?", "There are: 'id'.")
+    >>> suggestion("dya", ["month", "day"])
+    "Did you mean 'day'?"
     """
     folded = {each.casefold(): each for each in reversed(known)}
-    if close := difflib.get_close_matches(name.casefold(), folded, 1, _NEAR):
+    close = difflib.get_close_matches(name.casefold(), folded, 1, _NEAR)
+    if close := close or [each for each in folded if sorted(each) == sorted(name.casefold())]:
         return f"Did you mean {folded[close[0]]!r}?"
     more = f" and {len(known) - _SHOWN:,} more" if len(known) > _SHOWN else ""
     return f"There are: {', '.join(map(repr, known[:_SHOWN])) or 'none'}{more}."

@@ -46,7 +46,7 @@ P = TypeVar("P", bound="Program")
 def is_of_this_process(record: logging.LogRecord) -> bool:
     """Say whether a log line is about this process: any app also logs what killed servers of other tests have lost."""
     text = record.getMessage()
-    return not ("('process_died')" in text and " of the app " in text)
+    return not ("('process_died')" in text and " of the app 'scoring' " in text)
 
 
 # --- What is there --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
+from flask_boxkite.baseline.pairs import parts_of_cells
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
@@ -45,6 +46,7 @@ class Baseline(BaselineContents):
         row_collisions: Probability that two of the rows are equal (`training.collisions`); None if it is unknown, as in
             files of earlier releases and of boxkite 0.0.5. Not part of the identity.
         validation: Outputs beside the actual values of the same rows; None if no actual values were given.
+        pairs: Pairs of variables that go together (`pairs`); none in files of earlier releases.
         derived: Recipes of the derived variables, which are the last features.
         inputs: Names of a row's values in the order of their positions, if there are derived variables: features that
             are not derived, and columns that recipes read in their place.
@@ -100,6 +102,7 @@ class Baseline(BaselineContents):
         actual: str | None = None,
         threshold: float | None = None,
         positive: Any = None,
+        pairs: bool = True,
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
     ) -> Baseline:
@@ -126,6 +129,8 @@ class Baseline(BaselineContents):
                 the end: about 16 bytes a row.
             threshold: Score from which a row is predicted to be positive.
             positive: Actual value that the score stands for.
+            pairs: Whether each variable is also watched together with the one that tells most about it. Of more rows
+                than 50,000, a random sample is counted for it, which depends on the order of the chunks.
             progress: Display of the rows done (`Progress`).
             derive: Variables to derive from each row, as for `export_text`: functions, `Observed` with the name of a
                 column, and recipes that were fitted to a sample of the rows, ``sample_baseline.recipes``.
@@ -156,6 +161,7 @@ class Baseline(BaselineContents):
             actual=actual,
             threshold=threshold,
             positive=positive,
+            pairs=pairs,
             progress=progress,
             derive=derive,
         )
@@ -211,9 +217,24 @@ class Baseline(BaselineContents):
                 other.validation,
                 has_equal_groups=_group_names(self.features) == _group_names(other.features),
             ),
-            self.derived,
-            self.inputs,
-        )
+            derived=self.derived,
+            inputs=self.inputs,
+        )._with_pairs_of(self, other)
+
+    def _with_pairs_of(self, left: Baseline, right: Baseline) -> Baseline:
+        """Return this baseline with the pairs that both others have, as far as their variables' parts are the same."""
+        others = {(pair.first, pair.second): pair for pair in right.pairs}
+        parts = [
+            {_parts_by_value(side[place]) for side in (self.distributions, left.distributions, right.distributions)}
+            for place in range(len(self.distributions))
+        ]
+        found = [
+            replace(pair, counts=tuple(map(sum, zip(pair.counts, other.counts, strict=True))))
+            for pair in left.pairs
+            if (other := others.get((pair.first, pair.second))) is not None
+            and len(parts[pair.first]) == len(parts[pair.second]) == 1
+        ]
+        return replace(self, pairs=tuple(found))
 
     def _merged_collisions(self, other: Baseline) -> float | None:
         """Return the mean weighted by rows; equal rows between the two samples are unknown."""
@@ -221,6 +242,12 @@ class Baseline(BaselineContents):
             return None
         rows = max(self.rows + other.rows, 1)
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
+
+
+def _parts_by_value(item: Distribution) -> Collection[object]:
+    """Return the parts of a variable, of categories in no order: samples may have them in another one."""
+    parts = parts_of_cells(item)
+    return frozenset(zip(item.categories, parts, strict=False)) if isinstance(item, Discrete) else parts
 
 
 def _listed(items: Sequence[Distribution]) -> str:

@@ -86,6 +86,7 @@ class SingleCode:
 
     def bits(self, value: float) -> int | None:
         """See `Code`."""
+        value += 0.0  # makes 0.0 of -0.0
         shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
         try:
             bits: int = _BITS.unpack(_SINGLE.pack(-(shift - value) if shift else value))[0]

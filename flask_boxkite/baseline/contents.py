@@ -11,6 +11,7 @@ from itertools import chain
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
@@ -32,6 +33,7 @@ class BaselineContents:
     created: int = 0
     row_collisions: float | None = None
     validation: Validation | None = None
+    pairs: tuple[Pair, ...] = ()
     derived: tuple[Recipe, ...] = ()
     inputs: tuple[str, ...] = ()
 
@@ -44,6 +46,10 @@ class BaselineContents:
                     msg = f"The baseline has the {kind} {name!r} {number} times."
                     raise BaselineError(msg)
         self._check_derived()
+        known = len(self.features) + len(self.outputs)
+        if any(pair.second >= known for pair in self.pairs):
+            msg = f"The baseline has {known} variables, and a pair of another one."
+            raise BaselineError(msg)
 
     def _check_derived(self) -> None:
         """Check that the derived variables are the last features, and that a row has the columns that they need."""
@@ -82,6 +88,11 @@ class BaselineContents:
         return (*self.features, *self.outputs)
 
     @property
+    def tests(self) -> int:
+        """The number of tests among which the false-alarm probability of the model is divided."""
+        return max(len(self.features) + len(self.outputs) + len(self.pairs), 1)
+
+    @property
     def cells(self) -> tuple[int, ...]:
         """The counts of all variables, in the order in which live counts stand in memory."""
         return tuple(chain.from_iterable(item.cells for item in self.distributions))
@@ -92,10 +103,12 @@ class BaselineContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of distributions and validation: not of model, version or date."""
+        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date."""
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had
             content.append(self.validation.identity)
+        if self.pairs:
+            content.append([[pair.first, pair.second, *pair.counts] for pair in self.pairs])
         if self.derived:  # likewise
             content.append([list(self.inputs), list(map(document_of, self.derived))])
         text = json.dumps(content)

@@ -70,6 +70,9 @@ _SHOWN = 5
     "below 100 rows]",
 )
 @click.option(
+    "--no-pairs", "pairs", is_flag=True, flag_value=False, default=True, show_default=False, help="Watch no pairs."
+)
+@click.option(
     "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; boxkite: as in 0.0.5."
 )
 @click.option(
@@ -102,6 +105,7 @@ def baseline(
     max_bins: int,
     max_categories: int,
     min_category_rows: int | None,
+    pairs: bool,
     names: str,
     missing: tuple[str, ...],
     texts: tuple[str, ...],
@@ -157,6 +161,7 @@ def baseline(
                 min_category_rows=min_category_rows,
                 texts=[name for name in texts if name not in exclude],
                 missing_texts=missing,
+                pairs=pairs,
                 names=names,
                 progress=tell,
             )

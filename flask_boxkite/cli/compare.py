@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.variables import SIDES, Side
+from flask_boxkite.baseline.variables import Side
 from flask_boxkite.cli.group import PATH, boxkite, listed
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
@@ -86,6 +86,8 @@ def compare(
     if reasons and cells:
         remedy = f"flask boxkite compare {first} DATA"
         click.echo(f"Give the data from which '{second[0]}' was made to compare all variables: {remedy}", err=True)
+    if baseline.pairs:
+        click.echo("Pairs of variables are not compared here; drift() and 'flask boxkite drift' judge them.", err=True)
     if not cells:
         remedy = "Give the data from which it was made instead." if reasons else "Exclude fewer variables (--exclude)."
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
@@ -131,7 +133,7 @@ def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
     features, outputs = (
         tuple(item for item in items if item.name not in names) for items in (baseline.features, baseline.outputs)
     )
-    return replace(baseline, features=features, outputs=outputs, derived=(), inputs=())
+    return replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
 
 
 def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
@@ -147,8 +149,9 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
         else:
             compared_items[side].append(item)
 
-    features, outputs = (tuple(compared_items[side]) for side in SIDES)
-    return replace(baseline, features=features, outputs=outputs, derived=(), inputs=()), cells, reasons
+    features, outputs = tuple(compared_items["feature"]), tuple(compared_items["output"])
+    compared = replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
+    return compared, cells, reasons
 
 
 def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
@@ -208,7 +211,8 @@ def _of_data(
         frame = scan(names, missing, _texts(baseline), is_decided=False, named=named)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
-    found = replace(baseline, outputs=tuple(item for item in baseline.outputs if item.name in columns))
+    outputs = tuple(item for item in baseline.outputs if item.name in columns)
+    found = replace(baseline, outputs=outputs, pairs=())
     counters = {(side, item.name): ColumnCounter(item) for side, item, _ in found.variables}
     known = {name for _, name in counters}
     if unknown := [name for name in columns if name not in known and name not in excluded]:

@@ -128,8 +128,8 @@ class _Segments:
 
     @property
     def verdicts(self) -> Sequence[tuple[str, str]]:
-        """Name and verdict of each variable of all segments."""
-        return [(item.name, item.verdict) for segment in self._report for item in segment.report]
+        """``variable``, and the verdict, of each of all segments."""
+        return [("variable", item.verdict) for segment in self._report for item in segment.report]
 
     def to_json(self) -> Any:
         """Return JSON values, as `SegmentReport.to_dict` gives them."""

@@ -11,6 +11,7 @@ import click
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
+from flask_boxkite.baseline.pairs import CELLS, PARTS, Pair
 from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.page.wording import moment
@@ -72,6 +73,19 @@ def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
         "rows": baseline.rows,
         "features": [{**_variable_dict(item), "derived": kinds.get(item.name)} for item in baseline.features],
         "outputs": list(map(_variable_dict, baseline.outputs)),
+        "pairs": [_pair_dict(baseline, pair) for pair in baseline.pairs],
+    }
+
+
+def _pair_dict(baseline: Baseline, pair: Pair) -> dict[str, Any]:
+    first, second = baseline.variables[pair.first], baseline.variables[pair.second]
+    return {
+        "first": first.name,
+        "first_side": first.side,
+        "second": second.name,
+        "second_side": second.side,
+        "rows": pair.rows,
+        "counts": [pair.counts[start : start + PARTS] for start in range(0, CELLS, PARTS)],
     }
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import listed
 from flask_boxkite.drift.wording import group_name
@@ -65,8 +66,19 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
             table.add_row(name, item.kind, picture, shortened(values), missing)
 
     console.print(table)
+    if baseline.pairs:
+        names = [_pair_name(baseline, pair) for pair in baseline.pairs]
+        console.print(Text(f"\nWatched together: {printable(listed(names))}."))
     for spot, names in blind_spots(baseline.distributions).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
+
+
+def _pair_name(baseline: Baseline, pair: Pair) -> str:
+    names = []
+    for place in (pair.first, pair.second):
+        variable = baseline.variables[place]
+        names.append(f"{variable.name} (output)" if variable.side == "output" else variable.name)
+    return " with ".join(names)
 
 
 def _share_missing(item: Distribution) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from flask_boxkite.cli.group import output_option, write
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.verdict import WORST_FIRST
-from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count
+from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count, moved_pairs
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
@@ -51,7 +52,7 @@ class Findings(Protocol):
 
     @property
     def verdicts(self) -> Sequence[tuple[str, str]]:
-        """Name and verdict of each variable, of all models or segments."""
+        """``variable`` or ``pair``, and the verdict, of each of all models or segments."""
 
     def to_json(self) -> Any:
         """Return JSON values."""
@@ -119,8 +120,11 @@ class Models:
 
     @property
     def verdicts(self) -> Sequence[tuple[str, str]]:
-        """Name and verdict of each variable of all models."""
-        return [(item["name"], item["verdict"]) for report in self._reports for item in report["variables"]]
+        """``variable`` or ``pair``, and the verdict, of each of all models."""
+        return [
+            *(("variable", item["verdict"]) for report in self._reports for item in report["variables"]),
+            *(("pair", item["verdict"]) for report in self._reports for item in report.get("pairs", ())),
+        ]
 
     def to_json(self) -> Any:
         """Return the content."""
@@ -170,7 +174,8 @@ class Models:
         if (report := model["drift"]) is None:
             return printable(f"{model['model']}: there is no baseline.")
         variables: Sequence[Mapping[str, Any]] = report["variables"]
-        return printable(f"{model['model']}: {moved_count(variables, self.when)} Baseline {report['baseline']}.")
+        moved = f"{moved_count(variables, self.when)}{moved_pairs(report.get('pairs', ()))}"
+        return printable(f"{model['model']}: {moved} Baseline {report['baseline']}.")
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -226,7 +231,8 @@ def finish(findings: Findings, form: str, output: Path | None, fail_on: str | No
         findings.show(output, shows_all=shows_all)
 
     bad = _FAILING[: _FAILING.index(fail_on) + 1] if fail_on else ()
-    names = [name for name, verdict in findings.verdicts if verdict in bad]
-    if names:
-        click.echo(f"Drift found: {counted(len(names), 'variable')}, {fail_on} or worse.", err=True)
+    nouns = [noun for noun, verdict in findings.verdicts if verdict in bad]
+    if nouns:
+        found = [counted(number, noun) for noun, number in Counter(nouns).items()]
+        click.echo(f"Drift found: {' and '.join(found)}, {fail_on} or worse.", err=True)
         click.get_current_context().exit(DRIFT_FOUND)

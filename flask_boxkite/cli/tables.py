@@ -10,7 +10,16 @@ from rich.text import Text
 
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.cli.pictures import plain_table, shortened
-from flask_boxkite.drift.wording import by_note, by_reason, moved_group, percents, since_cell, size_cell, title
+from flask_boxkite.drift.wording import (
+    by_note,
+    by_reason,
+    moved_group,
+    pair_lines,
+    percents,
+    since_cell,
+    size_cell,
+    title,
+)
 from flask_boxkite.page.wording import seconds
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
@@ -59,6 +68,8 @@ def show_model(
     if len(items) < len(variables):
         console.print(f"\n{not_listed(variables)}")
 
+    for line in pair_lines(model["drift"].get("pairs", ())):
+        console.print(Text(f"\n{line}"))
     for names, note in by_note(variables):
         console.print(Text(f"\n{names}: {note}"))
 

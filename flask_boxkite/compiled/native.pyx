@@ -48,6 +48,7 @@ __all__ = [
     "Increments",
     "JSONWriter",
     "Packer",
+    "PairCells",
     "ParsedJson",
     "Raiser",
     "RowCells",
@@ -58,12 +59,15 @@ __all__ = [
     "entry_head",
 ]
 
-STATE = 5  # see `flask_boxkite/compiled/__init__.py`
+STATE = 6  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
     MOST_INT = 0x7FFFFFFF
     MOST_DEEP_OUTPUT = 2
+    PARTS = 4  # see `baseline.pairs`
+    PAIR_CELLS = 16
+    NO_PART = 255
 
 cdef enum Kind:
     BINS
@@ -257,6 +261,15 @@ cdef class Increments:
     def cells(self, list cells not None):
         self.listed, self.size = cells, 0
 
+    cdef inline Py_ssize_t cell_at(self, Py_ssize_t place) except -1:
+        """Return a cell by its place among all cells."""
+        cdef Py_ssize_t before = PyList_GET_SIZE(self.listed)
+        if place < before:
+            return self.listed[place]
+        if place - before >= self.size:
+            raise IndexError(place)
+        return self.noted[place - before]
+
     cdef inline int note(self, Py_ssize_t cell) except -1:
         if self.size == MOST_NOTED or cell > MOST_INT:
             self.cells.append(cell)
@@ -279,6 +292,14 @@ cdef class Increments:
     def note_gap(self, kind):
         """Note nothing."""
 
+    def note_located(self, located):
+        """Note nothing."""
+
+    @property
+    def listed_cells(self):
+        """The number of cells to raise by one."""
+        return len(self.listed) + self.size
+
     def add_block(self, block):
         """Add counts to all cells; the array may become a part of the increments."""
         if self.block is None:
@@ -290,15 +311,21 @@ cdef class Increments:
 cdef class Tally(Increments):
     """The compiled `monitoring.tally.Tally`."""
 
-    cdef public object rows
+    cdef public object rows, located, located_features, located_outputs
     cdef public list errors
+    cdef public Py_ssize_t features_at, outputs_at
 
     def __init__(self):
         self.listed, self.amounts, self.sums, self.errors = [], [], [], []
+        self.features_at = self.outputs_at = -1
 
     def note_gap(self, kind):
         """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
         self.errors.append(kind)
+
+    def note_located(self, located):
+        """Keep the cells of several rows."""
+        self.located = located
 
 
 cdef class RowCells:
@@ -368,6 +395,27 @@ cdef class RowCells:
         finally:
             PyBuffer_Release(&view)
         return is_plain
+
+    def locate(self, list rows, located):
+        """Write the cell of each value to an array of int32, as `live.batches` does.
+
+        Args:
+            rows: Lists or tuples.
+            located: Array of shape (rows, variables).
+        """
+        cdef Word word
+        cdef bint is_plain
+        cdef Py_ssize_t index
+        cdef int[:, ::1] cells = located
+        cdef Py_ssize_t number = 0
+        if cells.shape[0] != len(rows) or cells.shape[1] != self.size:
+            raise ValueError("The array has another shape.")
+        for row in rows:
+            if len(row) != self.size:
+                raise ValueError("The row has another number of values.")
+            for index in range(self.size):
+                cells[number, index] = <int>self.cell_of(index, item_of(row, index), &word, &is_plain)
+            number += 1
 
     cdef inline Py_ssize_t cell_of(self, Py_ssize_t index, value, Word* word, bint* is_plain) except -1:
         """Return the cell of a value, and write its word; clear *is_plain* unless the value is known to be plain."""
@@ -465,6 +513,19 @@ cdef class ArrayRows:
                 PyBuffer_Release(&counts)
         finally:
             PyBuffer_Release(&values)
+
+    def locate(self, const double[:, ::1] rows, int[:, ::1] located):
+        """Write the cell of each value, of float64 in the order of C, to an array of int32."""
+        cdef Py_ssize_t row, index
+        cdef const Column* column
+        cdef double number
+        if rows.shape[1] != self.columns.size or located.shape[0] != rows.shape[0] or located.shape[1] != rows.shape[1]:
+            raise ValueError("The rows have another number of values.")
+        with nogil:
+            for row in range(rows.shape[0]):
+                for index in range(rows.shape[1]):
+                    column, number = self.columns.items[index], rows[row, index]
+                    located[row, index] = <int>(cell_of_number(column, number) if number == number else column.missing)
 
     cdef int count_all(self, const double* value, Py_ssize_t rows, Py_buffer* counts) except -1 nogil:
         cdef const Column* column
@@ -578,6 +639,7 @@ cdef class ShortWay:
     cdef tuple names, bounds
     cdef RowCells rows, outputs
     cdef object add, add_value, key_of, object_row, table, not_taken
+    cdef PairCells pairs
     cdef Py_ssize_t first_sum  # -1 for texts, which have none
     cdef Py_ssize_t ok, squares, durations_start, duration_sum
     cdef dict keys
@@ -590,6 +652,7 @@ cdef class ShortWay:
         self.add_value, self.first_sum = sums.add_value, sums.first_of(0)
         self.object_row, self.table = kinds
         self.key_of, self.not_taken, self.keys = key_of, not_taken, {}
+        self.pairs = counter.pairs
 
     def count_features(self, document, Tally tally not None):
         """Count the features in a request; return them, or None; see `ShortWay.count_features`."""
@@ -607,6 +670,7 @@ cdef class ShortWay:
         else:
             return None
 
+        tally.features_at = len(tally.listed) + tally.size
         cdef bint is_plain = self.rows.note(row, tally)
         tally.rows = 1
         if not is_object:
@@ -649,6 +713,7 @@ cdef class ShortWay:
         if value is None or not is_scalar(value):
             return self.not_taken
 
+        tally.outputs_at = len(tally.listed) + tally.size
         self.outputs.note((value,), tally)
         cdef double number
         if self.first_sum >= 0 and type(value) is float:
@@ -665,11 +730,106 @@ cdef class ShortWay:
         cdef Py_ssize_t longer = 0
         while longer < len(self.bounds) and <double>self.bounds[longer] < duration:
             longer += 1
+        if self.pairs is not None:
+            self.pairs.note_row(tally)
         tally.note(self.ok)
         tally.note(self.squares)
         tally.note(self.durations_start + longer)
         tally.sums.append((self.duration_sum, duration))
         self.add(tally)
+
+
+cdef class PairCells:
+    """The compiled `live.pair_cells.PairCells`."""
+
+    cdef bytes part_of
+    cdef int* firsts
+    cdef int* seconds
+    cdef Py_ssize_t size, features, variables, start
+
+    def __cinit__(self, bytes parts, pairs, Py_ssize_t features, Py_ssize_t variables, Py_ssize_t start):
+        cdef Py_ssize_t number
+        self.part_of, self.size, self.features, self.variables, self.start = parts, len(pairs), features, variables, start
+        self.firsts = <int*>PyMem_Malloc(2 * self.size * sizeof(int) + 1)
+        if self.firsts == NULL:
+            raise MemoryError
+        self.seconds = self.firsts + self.size
+        for number, (first, second) in enumerate(pairs):
+            if not 0 <= first < second < variables:
+                raise ValueError("A pair is not of two variables.")
+            self.firsts[number], self.seconds[number] = first, second
+
+    def __dealloc__(self):
+        PyMem_Free(self.firsts)
+
+    cdef inline int part_at(self, Tally tally, Py_ssize_t variable) except -1:
+        """Return the part of a variable of a single row, NO_PART if it is unknown."""
+        cdef Py_ssize_t place, cell
+        if variable < self.features:
+            place = tally.features_at + variable if tally.features_at >= 0 else -1
+        else:
+            place = tally.outputs_at + variable - self.features if tally.outputs_at >= 0 else -1
+        if place < 0:
+            return NO_PART
+        cell = tally.cell_at(place)
+        if not 0 <= cell < PyBytes_GET_SIZE(self.part_of):
+            raise IndexError(cell)
+        return <unsigned char>PyBytes_AS_STRING(self.part_of)[cell]
+
+    cpdef note_row(self, Tally tally):
+        """Add the cells of the pairs of a single row; see `CountsPairs.note_row`."""
+        cdef Py_ssize_t number
+        cdef int one, other
+        for number in range(self.size):
+            one = self.part_at(tally, self.firsts[number])
+            if one == NO_PART:
+                continue
+            other = self.part_at(tally, self.seconds[number])
+            if other != NO_PART:
+                tally.note(self.start + PAIR_CELLS * number + PARTS * one + other)
+
+    def of_rows(self, features, outputs):
+        """Return the rows in each cell of the pairs; see `CountsPairs.of_rows`."""
+        import numpy as np
+
+        counts = np.zeros(PAIR_CELLS * self.size, dtype=np.int64)
+        cdef int64_t[::1] found = counts
+        cdef const int[:, ::1] given, answered
+        cdef Py_ssize_t rows = len(outputs if features is None else features), row, number
+        cdef bint has_features = features is not None, has_outputs = outputs is not None
+        cdef const unsigned char* part_of = <const unsigned char*>PyBytes_AS_STRING(self.part_of)
+        cdef Py_ssize_t cells = PyBytes_GET_SIZE(self.part_of)
+        cdef int first, second, one, other
+        if has_features:
+            given = features
+            check_cells(given, self.features, rows, cells)
+        if has_outputs:
+            answered = outputs
+            check_cells(answered, self.variables - self.features, rows, cells)
+        for number in range(self.size):
+            first, second = self.firsts[number], self.seconds[number]
+            if (not has_features and first < self.features) or (not has_outputs and second >= self.features):
+                continue
+            if not has_outputs and first >= self.features or not has_features and second < self.features:
+                continue
+            for row in range(rows):
+                one = part_of[given[row, first] if first < self.features else answered[row, first - self.features]]
+                other = part_of[given[row, second] if second < self.features else answered[row, second - self.features]]
+                if one != NO_PART and other != NO_PART:
+                    found[PAIR_CELLS * number + PARTS * one + other] += 1
+        return counts
+
+
+cdef int check_cells(const int[:, ::1] located, Py_ssize_t variables, Py_ssize_t rows, Py_ssize_t cells) except -1:
+    """Check an array of cells, which are read without a check."""
+    cdef Py_ssize_t row, index
+    if located.shape[0] != rows or located.shape[1] != variables:
+        raise ValueError("The cells are of other rows, or of other variables.")
+    for row in range(rows):
+        for index in range(variables):
+            if not 0 <= located[row, index] < cells:
+                raise IndexError(located[row, index])
+    return 0
 
 
 cdef inline bint is_scalar(value) noexcept:
@@ -881,6 +1041,7 @@ cdef class Seal:
 
     cdef bint single(self, double value, uint32_t* bits) noexcept:
         """Set the bits of `SingleCode`; return whether there are some."""
+        value += 0.0  # makes 0.0 of -0.0
         cdef double shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
         cdef float single = <float>(-(shift - value) if shift else value)
         if not isfinite(single):

@@ -8,20 +8,21 @@ use its groups; Kolmogorov-Smirnov and Wasserstein use the finer bins of rows wi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Baseline
+from flask_boxkite.drift.pairs import PairDrift, pair_drifts
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift, finite_or_none
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict, judgements, uncertainty
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
 from flask_boxkite.drift.wording import as_markdown, as_text
 from flask_boxkite.suggestion import suggestion
 
@@ -41,6 +42,8 @@ class DriftReport:
         variables: Features and outputs.
         failed: Text about odd features of requests that ended in 5xx, which the variables leave out; empty if there are
             none, or they are unknown.
+        pairs: Pairs of variables that go together in training, the largest changes first; empty if none are known, as
+            with baselines of earlier releases.
         note: Note on the whole, such as that nothing has been counted here; empty if there is none.
     """
 
@@ -50,6 +53,7 @@ class DriftReport:
     alpha: float
     variables: tuple[VariableDrift, ...]
     failed: str = ""
+    pairs: tuple[PairDrift, ...] = ()
     note: str = ""
 
     def __getitem__(self, name: str) -> VariableDrift:
@@ -79,15 +83,18 @@ class DriftReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
-        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``note`` (text or None), and ``variables``, a list of
+        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``note`` (text or None), ``variables``, a list of
         dicts with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``,
         ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`);
         ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see
         `Judgement`); ``recurrence``; ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``,
         ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``;
         ``jensen_shannon``, ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``,
-        ``kolmogorov_smirnov_limit``, ``wasserstein``, ``wasserstein_is_least`` (see `Distances`). Keys may be added, in
-        a later release; none goes or changes its meaning.
+        ``kolmogorov_smirnov_limit``, ``wasserstein``, ``wasserstein_is_least`` (see `Distances`); and
+        ``pairs``, a list of dicts with ``first``, ``first_side``, ``second``, ``second_side``, ``verdict``, ``reason``,
+        ``since``, ``rows``, ``baseline_rows``, ``live_rows``, ``g``, ``dispersion``, ``limit``, ``size``,
+        ``association_before``, ``association_now`` and ``moved`` (see `PairDrift`). Keys may be added, in a later
+        release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
@@ -96,6 +103,7 @@ class DriftReport:
             "alpha": self.alpha,
             "note": self.note or None,
             "variables": self.to_rows(),
+            "pairs": [pair.to_row() for pair in self.pairs],
         }
 
     def to_markdown(self) -> str:
@@ -127,7 +135,7 @@ def drift_report(
         model: Name of the model.
         baseline: Baseline to compare with.
         cells: Live counts of features and outputs in the window, in the baseline's order; more may follow.
-        alpha: False-alarm probability for the whole model, divided among the variables (Bonferroni).
+        alpha: False-alarm probability for the whole model, divided among variables and pairs (Bonferroni).
         timeline: Counts by stretch of time, also longer than the window; None if *cells* are one sample of independent
             rows.
         reach: Seconds that stretches of the window may reach back; None for all stretches.
@@ -141,7 +149,7 @@ def drift_report(
     counts = np.asarray(cells, dtype=np.int64)
     if timeline is None:
         timeline = Timeline.of_sample(trained.sums.of(counts))
-    alone = alpha / max(len(trained.variables), 1)
+    alone = alpha / baseline.tests
     first = timeline.first_within(reach)
     if first == len(timeline):  # there are no counts within the window
         timeline = Timeline.of_sample(np.zeros_like(trained.counts))
@@ -157,9 +165,24 @@ def drift_report(
         least_recurrence=least_recurrence,
     )
 
-    views = _views(trained, counts, timeline, scanned, first, alone)
-    order = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
-    return DriftReport(model, baseline.fingerprint, window, alpha, tuple(order))
+    views = list(_views(trained, counts, timeline, scanned, first, alone))
+    moved = {(item.side, item.name) for item in views if item.verdict in MOVED}
+    pairs = [
+        replace(pair, moved=tuple(each.name for each in (pair.first, pair.second) if (each.side, each.name) in moved))
+        for pair in pair_drifts(baseline, timeline, first=first, alpha=alone, least_recurrence=least_recurrence)
+    ]
+    return DriftReport(
+        model,
+        baseline.fingerprint,
+        window,
+        alpha,
+        tuple(sorted(views, key=_largest_first)),
+        pairs=tuple(sorted(pairs, key=_largest_first)),
+    )
+
+
+def _largest_first(item: VariableDrift | PairDrift) -> tuple[int, float, float]:
+    return WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g
 
 
 def _views(
@@ -186,7 +209,7 @@ def _views(
         trained.counts,
         live,
         firsts,
-        list(map(_verdict, states)),
+        list(map(verdict_of, states)),
         g=np.where(is_within, of_counting, decision.g),
         dispersion=decision.dispersion,
         limit=decision.limit,
@@ -211,10 +234,3 @@ def _views(
             tuple(counts[variable.cells]),
             alpha,
         )
-
-
-def _verdict(state: State) -> Verdict | None:
-    """Return the verdict that follows from the state alone; None if it depends on the size."""
-    if state == State.CALLED:
-        return None
-    return {State.FEW_ROWS: "not enough data", State.WITHIN_LIMIT: "stable"}.get(state, "unclear")  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,19 @@ class State(IntEnum):
     FEW_DIFFERENT_ROWS = 4
     UNSTEADY = 5
     CALLED = 6
+
+
+class Statistic(Protocol):
+    """Computes G of several variables in several samples; see `statistics.g_statistics`."""
+
+    def __call__(
+        self,
+        trained: NDArray[np.int64],
+        live: NDArray[np.int64],
+        firsts: NDArray[np.intp],
+        dispersion: NDArray[np.float64] | None,
+        /,
+    ) -> NDArray[np.float64]: ...
 
 
 class Decision(NamedTuple):
@@ -146,6 +159,7 @@ def scan(
     alpha: float,
     collisions: float | None,
     least_recurrence: float = 1.0,
+    statistic: Statistic = g_statistics,
 ) -> Scan:
     """Compare all stretches of all variables with training.
 
@@ -157,8 +171,9 @@ def scan(
         alpha: False-alarm probability of one variable.
         collisions: Probability that two rows of training are equal; None if it is unknown.
         least_recurrence: Recurrence of the sample that takes the place of training.
+        statistic: Function that computes G, as `g_statistics` does.
     """
-    rows, plain = per_variable(timeline.groups, firsts), g_statistics(trained, timeline.groups, firsts)
+    rows, plain = per_variable(timeline.groups, firsts), statistic(trained, timeline.groups, firsts, None)
     share = alpha if timeline.rows is None else alpha / TESTS
     limit = np.array([chi_squared_limit(share, int(k)) for k in degrees])
     enough = (rows >= MINIMUM_ROWS) & (per_variable(trained, firsts) >= MINIMUM_ROWS)
@@ -177,7 +192,7 @@ def scan(
     recurring = np.where(is_few, np.nan, recurring)
     is_known = ~np.isnan(recurring)
     phi = np.maximum(at_least(recurring), least_recurrence)[:, np.newaxis].repeat(len(firsts), axis=1)
-    g = _of_counting_rows(trained, timeline, firsts, phi, where=plain > limit, otherwise=plain)
+    g = _of_counting_rows(trained, timeline, firsts, phi, where=plain > limit, otherwise=plain, statistic=statistic)
     enough &= ~is_known[:, np.newaxis] | (rows / phi >= MINIMUM_ROWS)
     above = enough & (g > limit)
     enough &= above | ~is_few[:, np.newaxis]
@@ -185,12 +200,12 @@ def scan(
 
     may_count = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
     by_rows = may_count & ~_are_new_batches(timeline)
-    _call_by_rows(scanned, above & by_rows[:, np.newaxis], timeline, trained, firsts)
+    _call_by_rows(scanned, above & by_rows[:, np.newaxis], timeline, trained, firsts, statistic)
     for stretch in np.flatnonzero(above.any(axis=1) & ~by_rows).tolist():
         slots = timeline.slots_of(stretch, finest=bool(may_count[stretch]))
-        _call_by_parts(scanned, stretch, slots, above[stretch], timeline, trained, firsts, degrees, share)
+        _call_by_parts(scanned, stretch, slots, above[stretch], timeline, trained, firsts, degrees, share, statistic)
     scanned.state[(scanned.state == State.UNSTEADY) & (may_count & ~by_rows)[:, np.newaxis]] = State.FEW_REQUESTS
-    _settle_batches(scanned, is_known & _are_batches(timeline.rows), phi, timeline, trained, firsts)
+    _settle_batches(scanned, is_known & _are_batches(timeline.rows), phi, timeline, trained, firsts, statistic)
     return scanned
 
 
@@ -220,12 +235,13 @@ def _of_counting_rows(
     *,
     where: NDArray[np.bool_],
     otherwise: Floats,
+    statistic: Statistic,
 ) -> Floats:
     """Return G of rows / φ for stretches in which *where* holds and φ is above 1 for a variable; else *otherwise*."""
     stretches = np.flatnonzero((where & (phi > 1)).any(axis=1))
     g = otherwise.copy()
     if len(stretches):
-        g[stretches] = g_statistics(trained, timeline.groups[stretches], firsts, phi[stretches])
+        g[stretches] = statistic(trained, timeline.groups[stretches], firsts, phi[stretches])
     return g
 
 
@@ -240,13 +256,16 @@ def _call_by_rows(
     timeline: Timeline,
     trained: NDArray[np.int64],
     firsts: NDArray[np.intp],
+    statistic: Statistic,
 ) -> None:
     """Call drift where G still passes with rows divided by the dispersion between neighbouring slots."""
     if is_above.any():
         phi = np.maximum(scanned.dispersion, _unsteadiness(timeline, trained, firsts))
         is_raised = is_above & (phi > scanned.dispersion)
         scanned.dispersion[is_above] = phi[is_above]
-        of_fewer = _of_counting_rows(trained, timeline, firsts, phi, where=is_raised, otherwise=scanned.g)
+        of_fewer = _of_counting_rows(
+            trained, timeline, firsts, phi, where=is_raised, otherwise=scanned.g, statistic=statistic
+        )
         scanned.g[is_raised] = of_fewer[is_raised]
         scanned.state[is_above & (scanned.g > scanned.limit)] = State.CALLED
 
@@ -261,6 +280,7 @@ def _call_by_parts(
     firsts: NDArray[np.intp],
     degrees: NDArray[np.int64],
     alpha: float,
+    statistic: Statistic,
 ) -> None:
     """Call drift where G still passes with rows divided by the dispersion between parts; else note the obstacle."""
     assert timeline.rows is not None
@@ -274,7 +294,7 @@ def _call_by_parts(
     differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
     phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, slots)), scanned.dispersion[stretch])
     live = timeline.groups[stretch : stretch + 1]
-    g, of_parts = (g_statistics(trained, live, firsts, by[np.newaxis])[0] for by in (phi * unknown, phi))
+    g, of_parts = (statistic(trained, live, firsts, by[np.newaxis])[0] for by in (phi * unknown, phi))
     is_called = (g > scanned.limit) & (scanned.rows[stretch] / phi >= MINIMUM_ROWS)
 
     g = np.where(is_called, g, of_parts)  # an unclear G is shown without the uncertainty of φ
@@ -289,6 +309,7 @@ def _settle_batches(
     timeline: Timeline,
     trained: NDArray[np.int64],
     firsts: NDArray[np.intp],
+    statistic: Statistic,
 ) -> None:
     """Call nothing unclear that the rows of one request explain, because these are alike.
 
@@ -299,7 +320,7 @@ def _settle_batches(
         return
     differing = between_neighbours(_differences(timeline.groups[timeline.finest]), trained, firsts)
     phi = np.maximum(phi, differing)
-    g = _of_counting_rows(trained, timeline, firsts, phi, where=unsettled, otherwise=scanned.g)
+    g = _of_counting_rows(trained, timeline, firsts, phi, where=unsettled, otherwise=scanned.g, statistic=statistic)
     settled = unsettled & (g <= scanned.limit)
     scanned.g[settled], scanned.dispersion[settled] = g[settled], phi[settled]
     scanned.state[settled] = _states(scanned.rows >= MINIMUM_ROWS * phi, np.zeros_like(settled))[settled]

@@ -10,7 +10,7 @@ live counts. A longer reach has all stretches of a shorter one, so it can only s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -52,12 +52,15 @@ class Timeline:
         groups: Rows per group of all variables, one variable after the other, shape (stretches, groups).
         rows: Counts of whole rows; None for a sample of independent rows, such as a data set.
         now: End of all stretches, in Unix seconds.
+        pairs: Rows by the parts of both variables of all pairs, one pair after the other, shape (stretches, counts);
+            None if they are unknown.
     """
 
     starts: NDArray[np.float64]
     groups: Counts
     rows: RowCounts | None
     now: float
+    pairs: Counts | None = None
 
     @classmethod
     def of_sample(cls, groups: ArrayLike) -> Timeline:
@@ -70,7 +73,13 @@ class Timeline:
 
     @classmethod
     def of_slots(
-        cls, starts: ArrayLike, groups: ArrayLike, buckets: ArrayLike, squares: ArrayLike, now: float
+        cls,
+        starts: ArrayLike,
+        groups: ArrayLike,
+        buckets: ArrayLike,
+        squares: ArrayLike,
+        now: float,
+        pairs: ArrayLike | None = None,
     ) -> Timeline:
         """Add up slots, from the last to the first.
 
@@ -80,6 +89,7 @@ class Timeline:
             buckets: Rows per bucket, shape (slots, ROW_BUCKETS).
             squares: Squared rows of requests, shape (slots,).
             now: End of the last slot.
+            pairs: Rows by the parts of both variables of all pairs in each slot, shape (slots, counts).
         """
         times = np.asarray(starts, dtype=np.float64)
         begins = begins_stretch(times, now)
@@ -90,7 +100,19 @@ class Timeline:
             next(summed),
             RowCounts(next(summed), np.cumsum(np.asarray(squares, dtype=np.int64)[::-1])[::-1][begins]),
             now,
+            None if pairs is None else np.cumsum(np.asarray(pairs, dtype=np.int64)[::-1], axis=0)[::-1][begins],
         )
+
+    def of_pairs(self) -> Timeline:
+        """Return the timeline of the pairs in place of the variables.
+
+        Raises:
+            ValueError: Their counts are unknown.
+        """
+        if self.pairs is None:
+            msg = "The counts of the pairs are unknown."
+            raise ValueError(msg)
+        return replace(self, groups=self.pairs, pairs=None)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -45,9 +45,11 @@ class Timelines:
         taken, before = self._before(history)
         # Never negative, even if a user deleted files with counts.
         counted = np.maximum(self._summed(totals.cells) - before, 0)
-        groups = counted.shape[1] - ROW_BUCKETS - 1
-        rows = RowCounts(counted[:, groups:-1], counted[:, -1])
-        return Timeline(np.array(taken), counted[:, :groups], rows, history.now)
+        groups = len(self.trained.counts)
+        squares = groups + ROW_BUCKETS
+        rows = RowCounts(counted[:, groups:squares], counted[:, squares])
+        pairs = counted[:, squares + 1 :] if self._layout.pairs else None
+        return Timeline(np.array(taken), counted[:, :groups], rows, history.now, pairs)
 
     def _before(self, history: History) -> tuple[list[float], NDArray[np.int64]]:
         """Return the beginning of each stretch, and the counts before it."""
@@ -56,7 +58,7 @@ class Timelines:
             new = (taken for taken in history.snapshots if taken not in known)
             sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.present(new)}
             known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
-            nothing = np.zeros(len(self.trained.counts) + ROW_BUCKETS + 1, np.int64)
+            nothing = np.zeros_like(self._summed(np.zeros(self._layout.size, np.int64)))
             before = np.array([nothing, *known.values()])
             # Never more than later, even if counts were lost since: each stretch includes all later ones.
             before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
@@ -68,6 +70,7 @@ class Timelines:
         return taken, before
 
     def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the counts of groups, then the counts of rows."""
-        own = cells[self._layout.buckets_start : self._layout.squares + 1]
-        return np.concatenate([self.trained.sums.of(cells), own])
+        """Return the counts of groups, of rows, and of pairs, one after the other."""
+        layout = self._layout
+        rows = cells[layout.buckets_start : layout.squares + 1]
+        return np.concatenate([self.trained.sums.of(cells), rows, cells[layout.pairs_start :]])

@@ -26,7 +26,7 @@ from flask_boxkite.drift.shares import Change, moved_most, special_changes
 from flask_boxkite.drift.verdict import Judgement, Verdict
 from flask_boxkite.drift.wording import group_name, variable_line
 
-__all__ = ["Distances", "VariableDrift", "finite_or_none"]
+__all__ = ["Distances", "VariableDrift", "finite_or_none", "moment"]
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class VariableDrift:
             "verdict": self.verdict,
             "reason": self.reason or None,
             "note": self.note or None,
-            "since": None if self.since is None else _iso(self.since),
+            "since": None if self.since is None else moment(self.since),
             "rows": self.rows,
             "baseline_rows": self.baseline_rows,
             "live_rows": self.live_rows,
@@ -219,7 +219,7 @@ def _distances(
     )
 
 
-def _iso(seconds: float) -> str:
+def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

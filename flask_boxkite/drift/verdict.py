@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.drift.scan import MINIMUM_ROWS
+from flask_boxkite.drift.scan import MINIMUM_ROWS, State
 from flask_boxkite.drift.statistics import (
     chi_squared_limit,
     g_statistic,
@@ -36,8 +36,10 @@ __all__ = [
     "Judgement",
     "Verdict",
     "judge",
+    "judgement_of",
     "judgements",
     "uncertainty",
+    "verdict_of",
 ]
 
 Verdict: TypeAlias = Literal["not enough data", "stable", "unclear", "shifted", "drifted", "major"]
@@ -174,6 +176,48 @@ def _judgement(
     if verdict is None:
         verdict = "shifted" if size < DRIFTED_SIZE else "drifted" if size < MAJOR_SIZE else "major"
     return Judgement(verdict, g, dispersion, limit, psi, noise, error, size, groups, uncertain)
+
+
+def verdict_of(state: State) -> Verdict | None:
+    """Return the verdict that follows from a state alone; None if it depends on the size."""
+    if state == State.CALLED:
+        return None
+    return {State.FEW_ROWS: "not enough data", State.WITHIN_LIMIT: "stable"}.get(state, "unclear")  # type: ignore[return-value]
+
+
+def judgement_of(
+    verdict: Verdict | None,
+    *,
+    g: float,
+    dispersion: float,
+    limit: float,
+    degrees: int,
+    trained: int,
+    live: int,
+    uncertain: float = 0.0,
+) -> Judgement:
+    """Return the judgement by a likelihood-ratio statistic, whose value per row takes the place of PSI.
+
+    Of a small change, G·(1/N + φ/n) is about as large as the PSI, and the degrees of freedom times the same are its
+    noise.
+
+    Args:
+        verdict: Verdict; None if the change is real, so that its size makes the verdict.
+        g: G of the rows that count.
+        dispersion: Number of live rows that count as one, φ.
+        limit: Value that G must exceed.
+        degrees: Degrees of freedom of G.
+        trained: Number N of training rows.
+        live: Number n of live rows.
+        uncertain: Variance in doubt, see `uncertainty`.
+
+    References:
+        Kullback, Information Theory and Statistics, 1959, 6.3 (divergence and χ²).
+    """
+    per_row = 1 / trained + dispersion / live if trained and live else math.inf
+    return _judgement(
+        verdict, g, dispersion, limit, g * per_row if g else 0.0, degrees * per_row, degrees + 1, uncertain
+    )
 
 
 def judge(

@@ -48,8 +48,14 @@ __all__ = [
     "moved_count",
     "moved_group",
     "moved_most",
+    "moved_pairs",
     "number",
     "numbers",
+    "pair_change",
+    "pair_lines",
+    "pair_name",
+    "pair_numbers",
+    "pair_text",
     "percent",
     "percents",
     "rounded",
@@ -74,6 +80,8 @@ WHOLE = 1e15
 
 _ALL = (-math.inf, math.inf)
 _NEGLIGIBLE = 1e-3
+_ALIKE = 0.9
+"""Ratio of two associations that are about as strong."""
 _NAME = 22
 _QUIET = ("stable", "not enough data")
 
@@ -142,6 +150,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
             lines += ["", *_paragraph(text)]
     if any(item["verdict"] in CHANGED for item in variables):
         lines += ["", *_paragraph(size_meaning(variables))]
+    for line in pair_lines(report.get("pairs", ())):
+        lines += ["", *_paragraph(line)]
     # With fewer rows, their number in the table says enough.
     for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
         lines += ["", *_paragraph(f"{names}: {reason}")]
@@ -175,12 +185,71 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
             )
         )
 
+    for line in pair_lines(report.get("pairs", ())):
+        lines += ["", escaped(line)]
     return "\n".join(lines)
+
+
+def pair_lines(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each pair that is not as in training, and one for all others.
+
+    Args:
+        pairs: Pairs of a report; a server of an earlier release sends none.
+    """
+    others = [item for item in pairs if item["verdict"] in _QUIET]
+    for item in pairs:
+        if item["verdict"] not in _QUIET:
+            yield f"{pair_text(item)}."
+    judged = sum(item["verdict"] == "stable" for item in others)
+    if judged:
+        verb = "goes" if judged == 1 else "go"
+        yield f"{judged} of {len(pairs)} pairs of variables {verb} together as in training."
+
+
+def pair_name(item: Mapping[str, Any]) -> str:
+    """Name both variables of a pair."""
+    return " and ".join(title({"name": item[which], "side": item[f"{which}_side"]}) for which in ("first", "second"))
+
+
+def pair_text(item: Mapping[str, Any]) -> str:
+    """Say in a sentence, without its full stop, whether two variables go together as in training.
+
+    Args:
+        item: Pair of a report.
+    """
+    if item["verdict"] not in CHANGED:
+        return pair_change(item)
+    return f"{pair_change(item)}: {item['verdict']} ({pair_numbers(item)})"
+
+
+def pair_change(item: Mapping[str, Any]) -> str:
+    """Say in a sentence, without its full stop, verdict and numbers, how two variables go together."""
+    names, verdict = pair_name(item), item["verdict"]
+    if verdict == "stable":
+        return f"{names} go together as in training"
+    if verdict in _QUIET:
+        return f"{names}: {item['reason']}"
+    if verdict == "unclear":
+        return f"{names} may no longer go together as in training: {item['reason']}"
+    if verdict == "shifted":
+        return f"{names} go together a little differently"
+    before, now = item["association_before"], item["association_now"]
+    how = "less" if now < _ALIKE * before else "more" if now > before / _ALIKE else "differently"
+    text = f"{names} no longer go together" if now < before / 2 else f"{names} go together {how} than in training"
+    moved = " and ".join(map(printable, item.get("moved", ())))
+    return f"{text}, while {moved} {'have' if len(item['moved']) > 1 else 'has'} drifted alone" if moved else text
+
+
+def pair_numbers(item: Mapping[str, Any], arrow: str = "->") -> str:
+    """Return the numbers of a pair that has changed, for people."""
+    since = f" since {item['since'][11:16]}Z" if item["since"] else ""
+    change = f"{item['association_before']:.2f} {arrow} {item['association_now']:.2f}"
+    return f"association {change}, size {size_cell(item)}, {item['rows']:,} rows{since}"
 
 
 def _summary(report: Mapping[str, Any]) -> str:
     return (
-        f"{moved_count(report['variables'], when(report['window']))} "
+        f"{moved_count(report['variables'], when(report['window']))}{moved_pairs(report.get('pairs', ()))} "
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
 
@@ -194,6 +263,16 @@ def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
     """
     moved = sum(item["verdict"] in MOVED for item in variables)
     return f"{moved} of {len(variables)} variables drifted {period}{unclear_too(variables)}."
+
+
+def moved_pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many pairs are not as in training, as a sentence after a blank; empty if all are.
+
+    Args:
+        pairs: Pairs of a report.
+    """
+    moved = sum(item["verdict"] in MOVED for item in pairs)
+    return f" {moved} of {len(pairs)} pairs no longer go together as in training." if moved else ""
 
 
 def unclear_too(items: Sequence[Mapping[str, Any]]) -> str:

@@ -23,8 +23,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 
 from flask_boxkite.delivery import RecorderCounts, Recorders
-from flask_boxkite.exposition.dispersion import LiveDispersion
-from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
+from flask_boxkite.exposition.gauges import LiveGauges
+from flask_boxkite.exposition.model import ExportedModel, Gauges, ModelFamilies
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
@@ -114,7 +114,7 @@ class Exposition:
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
 
         self._families: dict[tuple[SectionKey, bool], ModelFamilies] = {}
-        self._dispersions: dict[SectionKey, LiveDispersion] = {}
+        self._gauges: dict[SectionKey, LiveGauges] = {}
         self._foreign: dict[SectionKey, ExportedModel | None] = {}
         # A fork may happen while a scrape holds the lock, so each process has its own lock.
         self._shared: dict[tuple[int, bool], _Shared] = {}
@@ -169,14 +169,14 @@ class Exposition:
                 options = {**self._options, "names": self._names if key in own else "labels"}
                 families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
             totals = reading.totals(model.section)
-            yield from families.render(totals, self._dispersions_of(key, model, totals), self._outcomes(key))
+            yield from families.render(totals, self._gauges_of(key, model, totals), self._outcomes(key))
 
-    def _dispersions_of(self, key: SectionKey, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
-        """Return φ of the model's features and outputs in each window."""
+    def _gauges_of(self, key: SectionKey, model: ExportedModel, totals: Totals) -> Gauges:
+        """Return the gauges of the model's drift."""
         assert self._store is not None  # without a store there is no reading
-        if key not in self._dispersions:
-            self._dispersions[key] = LiveDispersion(model)
-        return self._dispersions[key].of(self._store.windows(model.section), totals)
+        if key not in self._gauges:
+            self._gauges[key] = LiveGauges(model)
+        return self._gauges[key].of(self._store.windows(model.section), totals)
 
     def _models_elsewhere(self, reading: Reading, own: Collection[SectionKey]) -> dict[SectionKey, ExportedModel]:
         """Return the models, by key, that only other processes have."""

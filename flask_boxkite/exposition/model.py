@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.file.pairs import PAIR_INFO, pair_families, pair_info_lines, part_labels
 from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.baseline.variables import SIDES, Side
@@ -28,14 +29,35 @@ from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
 from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
-__all__ = ["ExportedModel", "ModelFamilies"]
+__all__ = ["ExportedModel", "Gauges", "ModelFamilies"]
 
 PREDICTIONS = Family("boxkite_predictions", "counter", "Predicted rows by the status of their response.")
 DURATIONS = Family("boxkite_prediction_duration_seconds", "histogram", "Time from request to response.")
 CAPTURE_ERRORS = Family("boxkite_capture_errors", "counter", "Requests whose features or output were not found.")
 FAILED = Family("boxkite_feature_failed", "counter", "Rows of failed requests by the state of each feature's value.")
 SIGNIFICANCE = Family("boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable.")
+PAIRS = Family("boxkite_pair", "counter", "Rows by the parts of both variables of each pair, in production.")
+PAIR_VERDICT = Family(
+    "boxkite_pair_verdict",
+    "gauge",
+    "Verdict on each pair, by window: 0 not enough data, 1 stable or unclear, 2 shifted, 3 drifted, 4 major.",
+)
+PAIR_SIZE = Family("boxkite_pair_size", "gauge", "Size of the change of each pair's association, by window.")
 OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and of the size of negative outputs.")
+
+
+class Gauges(NamedTuple):
+    """The gauges of drift of one model.
+
+    Attributes:
+        dispersions: φ of each feature and output in each window, shape (windows, variables); 1 where it is unknown.
+        pair_verdicts: Number of each pair's verdict, shape (windows, pairs).
+        pair_sizes: Size of each pair's change, of the same shape.
+    """
+
+    dispersions: NDArray[np.float64]
+    pair_verdicts: NDArray[np.int64]
+    pair_sizes: NDArray[np.float64]
 
 
 class Numbers(NamedTuple):
@@ -44,12 +66,12 @@ class Numbers(NamedTuple):
     Attributes:
         running: The `running_sum` of all cells.
         sums: The sums.
-        dispersions: φ of each feature and output in each window, shape (windows, variables).
+        gauges: Gauges of drift.
     """
 
     running: NDArray[np.int64]
     sums: NDArray[np.float64]
-    dispersions: NDArray[np.float64]
+    gauges: Gauges
 
 
 Render = Callable[[Numbers], bytes]
@@ -129,6 +151,8 @@ class ModelFamilies:
             self._add_variables(model.baseline, with_baseline, with_bins)
             self._add_drift_limits(model.baseline)
             self._add_dispersions(model.baseline)
+            if model.baseline.pairs:
+                self._add_pairs(model.baseline, with_baseline)
             self._add_output_sums(model.baseline.outputs)
             self._add_failed(model.baseline.features)
 
@@ -140,16 +164,16 @@ class ModelFamilies:
             )
 
     def render(
-        self, totals: Totals, dispersions: NDArray[np.float64], outcomes: NDArray[np.int64] | None = None
+        self, totals: Totals, gauges: Gauges, outcomes: NDArray[np.int64] | None = None
     ) -> Iterator[tuple[Family, bytes]]:
         """Yield each family with its sample lines.
 
         Args:
             totals: Counts of all processes.
-            dispersions: φ of each feature and output in each window, shape (windows, variables).
+            gauges: Gauges of drift.
             outcomes: Counts of the model's outcomes; None if it has none, or other processes count them.
         """
-        numbers = Numbers(running_sum(totals.cells), totals.sums, dispersions)
+        numbers = Numbers(running_sum(totals.cells), totals.sums, gauges)
         for family, fill_in in self._parts:
             yield family, fill_in(numbers)
         if self._outcomes is not None:
@@ -197,7 +221,7 @@ class ModelFamilies:
         self._parts.append((item.family, lambda numbers: item.render(numbers.running)))
 
     def _add_drift_limits(self, baseline: Baseline) -> None:
-        alpha = self._model.alpha / max(len(baseline.variables), 1)
+        alpha = self._model.alpha / baseline.tests
         self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
         degrees = [(item, degrees_of_freedom(item.distribution)) for item in baseline.variables]
         limits = {number: chi_squared_limit(alpha, number) for number in {number for _, number in degrees}}
@@ -221,6 +245,28 @@ class ModelFamilies:
                 for index in own
             ]
             self._parts.append((family, _GaugeLines(heads, own)))
+
+    def _add_pairs(self, baseline: Baseline, with_baseline: bool) -> None:
+        pairs, variables, labels = baseline.pairs, baseline.variables, self._model.labels
+        if with_baseline:
+            for family, text in pair_families(pairs, variables, labels):
+                self._add_text(family, text)
+        else:
+            self._add_text(PAIR_INFO, pair_info_lines(pairs, variables, labels))
+        own = [label for pair in pairs for label in part_labels(pair, variables)]
+        lines = [
+            (f"{PAIRS.sample_name}{{{labels},{label}}}", cell, cell + 1)
+            for cell, label in enumerate(own, self._model.layout.pairs_start)
+        ]
+        self._add_lines(PAIRS, SampleLines(lines))
+
+        named = [label_text(pair=pair.label(variables)) for pair in pairs]
+        for family, values in (
+            (PAIR_VERDICT, lambda gauges: gauges.pair_verdicts),
+            (PAIR_SIZE, lambda gauges: gauges.pair_sizes),
+        ):
+            heads = [f'{family.name}{{{labels},{name},window="{window}"}}' for window in WINDOWS for name in named]
+            self._parts.append((family, partial(_pair_lines, heads, values)))
 
     def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
         heads = [
@@ -286,8 +332,14 @@ class _GaugeLines:
         self._indices = indices
 
     def __call__(self, numbers: Numbers) -> bytes:
-        values = numbers.dispersions[:, self._indices].ravel().tolist()
+        values = numbers.gauges.dispersions[:, self._indices].ravel().tolist()
         return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)]).encode()
+
+
+def _pair_lines(heads: list[str], values: Callable[[Gauges], NDArray[Any]], numbers: Numbers) -> bytes:
+    """Fill in a gauge of all pairs, window by window."""
+    items = zip(heads, values(numbers.gauges).ravel().tolist(), strict=True)
+    return "".join([f"{head} {value!r}\n" for head, value in items]).encode()
 
 
 def _duration_lines(labels: str, start: int) -> Iterator[tuple[str, int, int]]:

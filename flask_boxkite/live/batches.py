@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.compiled import native
-from flask_boxkite.live.arrays import is_countable
+from flask_boxkite.live.arrays import is_countable, row_lists
 from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, fill_words
 from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.width import Width
@@ -55,6 +55,9 @@ class BatchCounter(Protocol):
         Raises:
             ValueError: A row has another number of values.
         """
+
+    def locate(self, rows: Any) -> NDArray[np.int32]:
+        """Return the cell of each value, shape (rows, columns); arguments and errors are the same as of `count`."""
 
 
 def batches(cells: Sequence[Cells], size: int, buckets: int | None) -> BatchCounter:
@@ -109,6 +112,20 @@ class Batches:
         if self._buckets is not None:
             self._count_buckets(words, block)
         return block
+
+    def locate(self, rows: Any) -> NDArray[np.int32]:
+        """Return the cell of each value; see `BatchCounter.locate`."""
+        located = np.empty((len(rows), len(self._cells)), dtype=np.int32)
+        numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
+        if numbers is not None and is_countable(numbers):
+            with np.errstate(all="ignore"):
+                for index, cells in enumerate(self._cells):
+                    located[:, index] = cells.cells_of(numbers[:, index])
+            return located
+        lists = row_lists(rows) if isinstance(rows, np.ndarray) else rows
+        for index, (cells, column) in enumerate(zip(self._cells, zip(*lists, strict=True), strict=True)):
+            located[:, index] = [cells.locate(value)[0] for value in column]
+        return located
 
     def rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return an array of numbers whose columns are rounded to their widths."""
@@ -220,6 +237,19 @@ class CompiledBatches:
             rows = self._counter.rounded(rows)
             self._array_rows(rows.dtype).count(np.ascontiguousarray(rows, dtype=np.float64), block)
         return block, False
+
+    def locate(self, rows: Any) -> NDArray[np.int32]:
+        """Return the cell of each value; see `BatchCounter.locate`."""
+        located = np.empty((len(rows), len(self._cells)), dtype=np.int32)
+        if not isinstance(rows, np.ndarray):
+            self._rows.locate(rows, located)
+        elif not (self._is_numeric and is_countable(rows)):
+            return self._counter.locate(rows)
+        else:
+            with np.errstate(all="ignore"):
+                rows = self._counter.rounded(rows)
+                self._array_rows(rows.dtype).locate(np.ascontiguousarray(rows, dtype=np.float64), located)
+        return located
 
     def _array_rows(self, dtype: np.dtype[Any]) -> Any:
         kind = _kind(dtype)

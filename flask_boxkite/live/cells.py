@@ -98,6 +98,10 @@ class ContinuousCells:
         block[self.offset : self.missing] += counts
         block[self.missing] += missing
 
+    def cells_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the cell of each number in an array."""
+        return np.where(column == column, self.offset + self.bins_of(column), self.missing)
+
     def bins_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
         """Return the bin of each number in an array; the last one for NaN."""
         column = self.width.rounded_column(column)
@@ -189,6 +193,18 @@ class DiscreteCells:
         block[self.missing] += missing
         block[self.other] += len(column) - int(counts.sum()) - missing
 
+    def cells_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the cell of each number in an array."""
+        if self.is_text:
+            return np.array([self.locate(value)[0] for value in column], dtype=np.intp)
+        column = self.width.rounded_column(column)
+        categories, cells = self.categories_for(column.dtype)
+        column = column.astype(np.float64)
+        nearest = categories.searchsorted(column)
+        found = np.append(cells, self.missing)[nearest]
+        is_other = (categories.take(nearest) != column) & (column == column)
+        return np.where(is_other, self.other, found)
+
     def categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the categories as numbers of this type, ascending, with a NaN behind them, and the categories' cells.
 
@@ -230,6 +246,10 @@ class TimeCells:
         """Count an array of numbers, which are all invalid: a number is not a date."""
         for value in column.tolist():
             block[self.locate(value)[0]] += 1
+
+    def cells_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the cell of each number in an array: invalid, or missing."""
+        return np.array([self.locate(value)[0] for value in column.tolist()], dtype=np.intp)
 
 
 Cells: TypeAlias = "ContinuousCells | DiscreteCells | TimeCells"

@@ -54,6 +54,14 @@ class Increments:
             kind: Kind of the gap, one of `GAPS`.
         """
 
+    def note_located(self, located: NDArray[np.int32]) -> None:
+        """Note the cells of several rows, shape (rows, variables)."""
+
+    @property
+    def listed_cells(self) -> int:
+        """The number of cells in the list."""
+        return len(self.cells)
+
     def add_block(self, block: NDArray[np.int64]) -> None:
         """Add counts to all cells; the array may become a part of the increments."""
         if self.block is None:

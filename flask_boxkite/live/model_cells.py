@@ -1,8 +1,8 @@
 """The layout of a model's live counts: the index of each cell.
 
 A model's bins are known before the first request, so its layout is fixed for the life of a baseline: the cells of
-every feature, then of every output (`baseline.distribution`), whole rows by their hash, then request counts. Beside
-the cells there are sums, which are floats.
+every feature, then of every output (`baseline.distribution`), whole rows by their hash, request counts, then rows by
+both variables of a pair. Beside the cells there are sums, which are floats.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.pairs import CELLS as PAIR_CELLS
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.validation import ClassValidation
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
@@ -42,13 +44,21 @@ class ModelCells:
         failed_start: First cell of the features of failed requests: `FAILED_STATES` of one feature after the other.
         classes_start: First cell of the rows by predicted class and bin of its probability, for classes whose
             probabilities are several outputs and are compared with actual values.
+        pairs: Pairs of variables that go together.
+        pairs_start: First cell of the rows by the parts of both variables of each pair.
         size: Number of cells.
         duration_sum: Index of the sum of durations; it stands behind two sums per output, of positive and of negative
             values.
         sums_size: Number of sums.
     """
 
-    def __init__(self, features: Sequence[Distribution], outputs: Sequence[Distribution], classes: int = 0) -> None:
+    def __init__(
+        self,
+        features: Sequence[Distribution],
+        outputs: Sequence[Distribution],
+        classes: int = 0,
+        pairs: Sequence[Pair] = (),
+    ) -> None:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
         self.variables = variables_of(self.features, self.outputs)
@@ -61,7 +71,9 @@ class ModelCells:
         self.captures_start = self.durations_start + len(DURATION_BOUNDS) + 1
         self.failed_start = self.captures_start + len(CAPTURE_REASONS)
         self.classes_start = self.failed_start + len(FAILED_STATES) * len(self.features)
-        self.size = self.classes_start + classes
+        self.pairs = tuple(pairs)
+        self.pairs_start = self.classes_start + classes
+        self.size = self.pairs_start + PAIR_CELLS * len(self.pairs)
 
         self.duration_sum = 2 * len(self.outputs)
         self.sums_size = self.duration_sum + 1
@@ -74,4 +86,4 @@ class ModelCells:
         validation, classes = baseline.validation, 0
         if isinstance(validation, ClassValidation) and len(validation.outputs) > 1:
             classes = len(validation.classes) * (len(validation.upper_bounds) + 1)
-        return cls(baseline.features, baseline.outputs, classes)
+        return cls(baseline.features, baseline.outputs, classes, baseline.pairs)

@@ -6,6 +6,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
@@ -14,6 +17,7 @@ from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.name_order import UnmatchedError
+from flask_boxkite.live.pair_cells import pair_cells
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.payloads import Table, output_table
@@ -34,6 +38,7 @@ class PredictionCounter:
         outputs: Counter of the outputs.
         inputs: Layout of a row's columns: the counter of the features, or the deriver.
         ok: Cell of the answered predictions.
+        pairs: Finds the cells of pairs of variables; None if the model has none.
 
     Args:
         baseline: Baseline of the model; None if it has none.
@@ -70,6 +75,7 @@ class PredictionCounter:
             buckets=of_features,
             keeps_interpreter=keeps_interpreter,
             gap=FEATURE_GAP,
+            locates=bool(layout.pairs),
         )
         self.outputs = VariableCounter(
             layout.outputs,
@@ -78,7 +84,9 @@ class PredictionCounter:
             buckets=of_outputs if layout.outputs else None,
             sums=0,
             gap=OUTPUT_GAP,
+            locates=bool(layout.pairs),
         )
+        self.pairs = pair_cells(layout)
         self.inputs: VariableCounter | RowDeriver = deriver or self.features
         self._deriver = deriver
         self._waits = bool(deriver and deriver.observed)  # for values that the view observes
@@ -95,11 +103,17 @@ class PredictionCounter:
         if rows and self.features.names:
             try:
                 if self._deriver is None:
-                    self.features.count(table, tally)
+                    self._count_rows(tally, table)
                 else:
                     self._extend(self._deriver, tally, table)
             except UnmatchedError:
                 tally.errors.append("features")
+
+    def _count_rows(self, tally: Tally, table: Table) -> None:
+        """Find the cells of all features, and note their place among those of the prediction."""
+        place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
+        self.features.count(table, tally)
+        tally.features_at, tally.located_features = place, tally.located
 
     def _extend(self, deriver: RowDeriver, tally: Tally, table: Table) -> None:
         """Find the cells of given and derived features, or wait for the observed ones."""
@@ -107,13 +121,13 @@ class PredictionCounter:
         tally.extended = extended = deriver.extended(table, tally)
         tally.rows = len(extended.rows)
         if not self._waits:
-            self.features.count(Table(None, extended.rows), tally)
+            self._count_rows(tally, Table(None, extended.rows))
 
     def _observe(self, tally: Tally) -> None:
         """Find the cells of all features, now that the view has answered."""
         if isinstance(tally, DerivedTally) and tally.extended is not None:
             tally.extended.observe(tally.observed)
-            self.features.count(Table(None, tally.extended.rows), tally)
+            self._count_rows(tally, Table(None, tally.extended.rows))
 
     def count_output(self, tally: Tally, output: Any) -> None:
         """Find the cells of the outputs, for as many rows as there are of features."""
@@ -125,8 +139,10 @@ class PredictionCounter:
             if tally.rows != 0:  # an empty batch has no output to miss
                 tally.errors.append("output")
             return
+        place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
         if type(output) in SCALARS and tally.rows == 1 and len(self._output_names) == 1:
             self.outputs.count_value(output, tally)
+            tally.outputs_at = place
             return
 
         table = output_table(output, self._output_names, tally.rows)
@@ -136,6 +152,7 @@ class PredictionCounter:
         try:
             if len(table):
                 self.outputs.count(table, tally)
+                tally.outputs_at, tally.located_outputs = place, tally.located
             if self._class_of is not None:
                 self._count_classes(table, tally)
         except UnmatchedError:
@@ -180,6 +197,8 @@ class PredictionCounter:
         """
         if self._waits:
             self._observe(tally)
+        if status == "ok" and self.pairs is not None:
+            self._count_pairs(tally)
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
             tally.raise_cell(self.ok)
             tally.raise_cell(self._squares)
@@ -207,11 +226,33 @@ class PredictionCounter:
         self._add(increments, duration)
         return rows
 
+    def _count_pairs(self, tally: Tally) -> None:
+        """Find the cells of the pairs of variables."""
+        assert self.pairs is not None
+        features, outputs = tally.located_features, tally.located_outputs
+        if features is None and outputs is None:
+            self.pairs.note_row(tally)
+            return
+        if features is None and tally.features_at >= 0:
+            features = _one_row(tally, tally.features_at, len(self.features.names))
+        if outputs is None and tally.outputs_at >= 0:
+            outputs = _one_row(tally, tally.outputs_at, len(self._output_names))
+        if features is not None and outputs is not None and len(features) != len(outputs):
+            outputs = None
+        counts = self.pairs.of_rows(features, outputs)
+        for number in np.flatnonzero(counts).tolist():
+            tally.amounts.append((self.layout.pairs_start + number, int(counts[number])))
+
     def _add(self, increments: Increments, duration: float | None) -> None:
         if duration is not None:
             increments.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._duration_sum, duration))
         self.counts.add(increments)
+
+
+def _one_row(tally: Tally, place: int, size: int) -> NDArray[np.int32]:
+    """Return the cells of a single row in the form for several."""
+    return np.array([tally.cells[place : place + size]], dtype=np.int32)
 
 
 def _predictions_without_rows(tally: Tally, status: str) -> int:

@@ -125,11 +125,12 @@ class ModelMonitor:
             deriver = RowDeriver(baseline, functions, self.complain, FEATURE_GAP)
         self._derives = deriver is not None
         self.new_tally: Callable[[], Tally] = Tally if deriver is None else DerivedTally
+        has_classes = layout.classes_start < layout.pairs_start
         self.counter = counter = PredictionCounter(
             baseline,
             counts,
             keeps_interpreter=self._has_sink,
-            class_of=self.outcomes.reader.value_of if self.outcomes and layout.classes_start < layout.size else None,
+            class_of=self.outcomes.reader.value_of if self.outcomes and has_classes else None,
             deriver=deriver,
         )
         # Bound once, since every request calls them.

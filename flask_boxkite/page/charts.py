@@ -124,7 +124,7 @@ def svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) 
         size: Width and height of its view box.
         label: Description for people who cannot see it; for others, a tooltip.
         parts: Its elements.
-        kind: Class of the chart, ``small`` or ``large``.
+        kind: Class of the chart, ``small``, ``large`` or ``pair``.
     """
     head = f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img"'
     head += ' preserveAspectRatio="none">' if kind == "small" else ">"

@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.drift.pairs import PairDrift
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
-from flask_boxkite.drift.wording import CHANGED, category_label, group_name, percents, size_cell
+from flask_boxkite.drift.wording import (
+    CHANGED,
+    category_label,
+    group_name,
+    pair_change,
+    pair_numbers,
+    percents,
+    size_cell,
+)
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
@@ -27,6 +36,7 @@ from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.calibration import calibration_chart
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
+from flask_boxkite.page.pair_chart import pair_chart
 from flask_boxkite.page.wording import MEANINGS, ago, bound_texts, moment, number, rows_text, since_text, window_text
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.performance.wording import (
@@ -194,6 +204,48 @@ class VariableView:
     def _label(self) -> str:
         change = " to ".join(percents(self.drift.share_before, self.drift.share_now))
         return f"Shares of {self.drift.name}, training and live; most moved: {self.moved}, {change}"
+
+
+class PairView:
+    """Two variables of a model that go together in training.
+
+    Args:
+        drift: Drift of the pair.
+    """
+
+    def __init__(self, drift: PairDrift) -> None:
+        self.drift = drift
+
+    @cached_property
+    def row(self) -> dict[str, Any]:
+        """All its numbers, as in `PairDrift.to_row`."""
+        return self.drift.to_row()
+
+    @property
+    def text(self) -> str:
+        """A sentence about both, without the verdict."""
+        return pair_change(self.row)
+
+    @property
+    def numbers(self) -> str:
+        """Its numbers; empty where no change is certain."""
+        return pair_numbers(self.row, "→") if self.drift.verdict in CHANGED else ""
+
+    @property
+    def axes(self) -> str:
+        """The directions of both variables in the charts."""
+        return f"{self.drift.second.name} ↑ by {self.drift.first.name} →"
+
+    @property
+    def charts(self) -> tuple[Markup, Markup]:
+        """The tables of training and of live rows."""
+        first, second = self.drift.first, self.drift.second
+        items = first.distribution, second.distribution
+        names = f"{second.name} (upwards) by {first.name}"
+        return (
+            pair_chart(items, self.drift.before, f"Shares of rows in training: {names}"),
+            pair_chart(items, self.drift.now, f"Shares of rows live: {names}"),
+        )
 
 
 class PerformanceView:
@@ -384,11 +436,32 @@ class ModelView:
 
     @cached_property
     def state(self) -> str:
-        """The worst verdict of all variables; "shifted" is not worth an alert."""
+        """The worst verdict of all variables and pairs; "shifted" is not worth an alert."""
         verdicts = [view.drift.verdict for view in self.variables]
         if not self.rows or len(self.unknown) == len(verdicts):
             return "not enough data"
+        verdicts += [view.drift.verdict for view in self.pairs]
         return next((verdict for verdict in (*WORST_FIRST[:2], "unclear") if verdict in verdicts), "stable")
+
+    @cached_property
+    def pairs(self) -> list[PairView]:
+        """Pairs of variables, worst verdict first."""
+        return [PairView(drift) for drift in (self._report.pairs if self._report is not None else ())]
+
+    @property
+    def changed_pairs(self) -> list[PairView]:
+        """Pairs that are not, or may not be, as in training."""
+        return [view for view in self.pairs if view.drift.verdict not in ("stable", "not enough data")]
+
+    @property
+    def moved_pairs(self) -> list[PairView]:
+        """Pairs that are drifted or major."""
+        return [view for view in self.pairs if view.drift.verdict in MOVED]
+
+    @property
+    def stable_pairs(self) -> int:
+        """Number of pairs that are as in training."""
+        return sum(view.drift.verdict == "stable" for view in self.pairs)
 
     @property
     def performance(self) -> PerformanceView | None:

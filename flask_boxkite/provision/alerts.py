@@ -15,7 +15,7 @@ from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import LOOKBACK, Side, filled
 from flask_boxkite.provision.rulefile import Alert
 
-__all__ = ["drift_alert", "serving_alerts", "stopped_alert"]
+__all__ = ["drift_alert", "pair_alert", "serving_alerts", "stopped_alert"]
 
 ROLLOUT = "1h"
 """Time for which two baselines may serve one model."""
@@ -90,6 +90,43 @@ Feature {{ $$labels.feature }} of model {{ $$labels.model }} ($version, baseline
 is missing in {{ humanizePercentage $$value }} of rows; over the last
 {{ range $$i, $$one := query (printf `sort_desc(last_over_time($missing_share{%s}[$lookback]))` $$of) -}}
 {{ if $$i }}, {{ end }}{{ .Labels.window }} in {{ humanizePercentage .Value }}{{ end }}."""
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
+
+# Each replica judges its own rows, since a rule cannot fit a model to the table of a pair.
+PAIR_DRIFTED = "max by ($group_by, model, baseline, pair) (boxkite_pair_verdict) >= 3"
+
+PAIR_SUMMARY = "{{ $$labels.pair }} of model {{ $$labels.model }} no longer go together as in training"
+
+PAIR_DESCRIPTION = """\
+{{ $$of_model := printf `$selector_of_model` $labels_of_model -}}
+{{ $$of := printf `%s,pair=%q` $$of_model $$labels.pair -}}
+{{ $$labels.pair }} of model {{ $$labels.model }} ($version, baseline {{ $$labels.baseline }})
+no longer go together as in training, though each alone may be as it was: look for a join that failed or a column that
+was shuffled. Size
+{{ range $$i, $$one := query (printf `sort_desc(max by (window) (boxkite_pair_size{%s}))` $$of) -}}
+{{ if $$i }}, {{ end }}{{ printf "%.2f" .Value }} over the last {{ .Labels.window }}{{ end }}."""
+
+
+def pair_alert(options: RuleOptions) -> Alert:
+    """Return the alert on pairs of variables that no longer go together, over any window."""
+    labels = (*options.group_by, "model", "baseline")
+    parts = {
+        "group_by": ", ".join(options.group_by),
+        "selector_of_model": ",".join(f"{label}=%q" for label in labels),
+        "labels_of_model": " ".join(f"$labels.{label}" for label in labels),
+        "version": VERSION.replace("$$", "$"),
+    }
+    condition = PAIR_DRIFTED if options.group_by else PAIR_DRIFTED.replace("$group_by, ", "")
+    return Alert(
+        "BoxkitePairDrift",
+        filled(condition, parts),
+        options.hold,
+        {"severity": options.severity},
+        filled(PAIR_SUMMARY, parts),
+        filled(PAIR_DESCRIPTION, parts),
+    )
 
 
 def drift_alert(side: Side, options: RuleOptions) -> Alert:

@@ -367,7 +367,7 @@ class Records:
         cells = np.zeros(layout.size, dtype=np.int64)
         if (whole := counter.segments.get("")) is not None:
             cells[: layout.buckets_start] = whole.cells
-        cells[layout.classes_start :] = joining.classes
+        cells[layout.classes_start : layout.pairs_start] = joining.classes
         model = self._wanted.model or self._model() or known.model
         _warn_of_other_models(joining.models, {model})
         return performance_report(

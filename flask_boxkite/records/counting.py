@@ -13,7 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import compress, zip_longest
 from operator import attrgetter
 from typing import Any
 
@@ -27,6 +27,7 @@ from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.pair_cells import pair_cells
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
@@ -41,16 +42,29 @@ SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 _MARGIN_SECONDS = 60.0
 """Added to each reach, because the last file may be named after a minute without records."""
 
+_NO_PAIRS = np.zeros(0, dtype=np.int64)
+
 _ANSWERED = frozenset({"ok", None})
 _status, _created_at = map(attrgetter, ("status", "created_at"))
 
 
 @dataclass
 class _Rows:
-    """Rows that are counted together."""
+    """Rows that are counted together.
+
+    Attributes:
+        features: Rows of features.
+        outputs: Rows of outputs.
+        joined: Number of the first rows of both that belong together.
+        rows: Number of predicted rows.
+        squares: Sum of the squares of the requests' numbers of rows.
+        first: Time of the first row.
+        last: Time of the last row.
+    """
 
     features: list[Row] = field(default_factory=list)
     outputs: list[Row] = field(default_factory=list)
+    joined: int = 0
     rows: int = 0
     squares: int = 0
     first: float = math.inf
@@ -91,6 +105,8 @@ class RecordCounter:
         )
 
         self._groups = GroupSums(layout.variables)
+        self._pairs = None if segment_of is not None else pair_cells(layout)
+        self._pairs_size = layout.size - layout.pairs_start
         self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of
@@ -135,16 +151,25 @@ class RecordCounter:
         """Return the rows of all records."""
         if (single := self.aligner.single_rows(records)) is not None:
             features, outputs = single
-            return _Rows(list(filter(self.aligner.has_known, features)), outputs, len(records), len(records))
-        part = _Rows()
+            known = list(map(self.aligner.has_known, features))
+            if all(known):
+                return _Rows(features, outputs, len(features), len(records), len(records))
+            alone = [output for output, is_known in zip(outputs, known, strict=True) if not is_known]
+            joined = list(compress(outputs, known))
+            return _Rows(list(compress(features, known)), joined + alone, len(joined), len(records), len(records))
+        part, features_alone, outputs_alone = _Rows(), _Rows(), _Rows()
         for record in records:
             features, outputs = self.aligner.feature_rows(record) or [], self.aligner.output_rows(record) or []
-            part.features += features
-            part.outputs += outputs
+            is_joined = len(features) == len(outputs)
+            (part if is_joined else features_alone).features += features
+            (part if is_joined else outputs_alone).outputs += outputs
             part.rows += record.rows
             if record.rows == 1 or (features if self._width else outputs):  # otherwise no row of it is in a bucket
                 part.squares += record.rows**2
 
+        part.joined = len(part.features)
+        part.features += features_alone.features
+        part.outputs += outputs_alone.outputs
         return part
 
     def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
@@ -174,12 +199,29 @@ class RecordCounter:
         for counter, rows in ((self._features, part.features), (self._outputs, part.outputs)):
             if rows and counter.names:
                 _add(cells, counter.count(Table(None, rows)))
-        slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares)
+        pairs = _NO_PAIRS if self._pairs is None else self._count_pairs(part)
+        slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares, pairs)
         counts = SegmentCounts(cells[: self._cells], {begins: slot}, part.rows, part.last)
         if segment in self.segments:
             self.segments[segment].add(counts)
         else:
             self.segments[segment] = counts
+
+    def _count_pairs(self, part: _Rows) -> NDArray[np.int64]:
+        assert self._pairs is not None
+        features = self._features.locate(part.features) if part.features and self._width else None
+        outputs = self._outputs.locate(part.outputs) if part.outputs and self._outputs.names else None
+        if features is None and outputs is None:
+            return np.zeros(self._pairs_size, dtype=np.int64)
+        if features is None or outputs is None:
+            return self._pairs.of_rows(features, outputs)
+        joined = part.joined
+        counts = self._pairs.of_rows(features[:joined], outputs[:joined])
+        # Live, outputs of another number than rows of features are counted alone, and so are those without features.
+        counts += self._pairs.of_rows(features[joined:], None)
+        if joined < len(outputs):
+            counts += self._pairs.of_rows(None, outputs[joined:])
+        return counts
 
 
 def slot_begin(seconds: float, end: float) -> float:

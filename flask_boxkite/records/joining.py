@@ -58,7 +58,7 @@ class Joining:
         self.others = () if key in (*IDS, *features) else (key,)
         self.layout = OutcomeCells(baseline.validation)
         cells = ModelCells.of(baseline)
-        self.classes = np.zeros(cells.size - cells.classes_start, dtype=np.int64)
+        self.classes = np.zeros(cells.pairs_start - cells.classes_start, dtype=np.int64)
         self._reader = reader
         self.hidden = Hidden(key)
         self._names = keys_of(key, [*features, *self.others])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.variables import SIDES
 from flask_boxkite.drift.timeline import Timeline
 
@@ -24,12 +25,14 @@ class Slot:
         groups: Rows per group, shape (groups,).
         buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
         squares: Sum of the squares of the requests' numbers of rows, for rows that are in buckets.
+        pairs: Rows by the parts of both variables of all pairs, shape (counts,); empty without pairs.
     """
 
     first: float
     groups: NDArray[np.int64]
     buckets: NDArray[np.int64]
     squares: int
+    pairs: NDArray[np.int64]
 
     def plus(self, other: Slot) -> Slot:
         """Return the sum of both."""
@@ -38,6 +41,7 @@ class Slot:
             self.groups + other.groups,
             self.buckets + other.buckets,
             self.squares + other.squares,
+            self.pairs + other.pairs,
         )
 
 
@@ -86,7 +90,14 @@ class SegmentCounts:
             [slot.buckets for slot in slots],
             [slot.squares for slot in slots],
             end if math.isfinite(end) else self.last + 1.0,
+            [slot.pairs for slot in slots] if len(slots[0].pairs) else None,
         )
+
+    @property
+    def pairs(self) -> NDArray[np.int64]:
+        """The rows by the parts of both variables of all pairs, shape (counts,)."""
+        found: NDArray[np.int64] = np.sum([slot.pairs for slot in self.slots.values()], axis=0, dtype=np.int64)
+        return found
 
 
 def with_counts(baseline: Baseline, counts: SegmentCounts) -> Baseline:
@@ -95,7 +106,11 @@ def with_counts(baseline: Baseline, counts: SegmentCounts) -> Baseline:
         tuple(_with_cells(item.distribution, counts.cells[item.cells].tolist()) for item in baseline.on(side))
         for side in SIDES
     )
-    return replace(baseline, features=features, outputs=outputs, rows=counts.rows)
+    pairs: tuple[Pair, ...] = ()
+    if baseline.pairs and counts.slots and len(counts.pairs):  # segments count none
+        tables = counts.pairs.reshape(len(baseline.pairs), -1).tolist()
+        pairs = tuple(replace(pair, counts=tuple(own)) for pair, own in zip(baseline.pairs, tables, strict=True))
+    return replace(baseline, features=features, outputs=outputs, rows=counts.rows, pairs=pairs)
 
 
 def _with_cells(item: Distribution, cells: list[int]) -> Distribution:

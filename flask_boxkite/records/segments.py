@@ -211,7 +211,7 @@ class Judging:
             report = self.report(item, earlier, tests=tests)
             variables = tuple(each for each in report if (each.side, each.name) != segmentation.variable)
             text = segmentation.text_of(name)
-            segments.append(Segment(name, item.rows, replace(report, variables=variables), text))
+            segments.append(Segment(name, item.rows, replace(report, variables=variables, pairs=()), text))
         segments.sort(key=lambda segment: (WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows))
 
         fingerprint = self.baseline.fingerprint

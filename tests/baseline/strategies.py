@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.distribution import category_labels
+from flask_boxkite.baseline.pairs import CELLS, Pair
 from flask_boxkite.naming import canonical_number
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
@@ -55,15 +56,21 @@ def distributions(size: int = 4) -> st.SearchStrategy[tuple[Distribution, ...]]:
     return st.lists(continuous() | discrete(), max_size=size, unique_by=lambda item: item.name).map(tuple)
 
 
-def baselines() -> st.SearchStrategy[Baseline]:
+@st.composite
+def baselines(draw: st.DrawFn) -> Baseline:
     """Draw any baseline that can exist."""
-    return st.builds(
-        Baseline,
-        distributions(),
-        distributions(2),
-        COUNTS,
-        NAMES,
-        st.none() | NAMES.filter(bool),
-        st.integers(0, 2**32),
-        st.none() | st.floats(0, 1),
+    features, outputs = draw(distributions()), draw(distributions(2))
+    places = range(len(features) + len(outputs))
+    both = [(first, second) for second in places for first in range(second)]
+    chosen = draw(st.lists(st.sampled_from(both), unique=True, max_size=3)) if both else []
+    counts = st.lists(COUNTS, min_size=CELLS, max_size=CELLS).map(tuple)
+    return Baseline(
+        features,
+        outputs,
+        draw(COUNTS),
+        draw(NAMES),
+        draw(st.none() | NAMES.filter(bool)),
+        draw(st.integers(0, 2**32)),
+        draw(st.none() | st.floats(0, 1)),
+        pairs=tuple(Pair(*places, draw(counts)) for places in sorted(chosen)),
     )

@@ -161,7 +161,8 @@ class Metric(NamedTuple):
 def services(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     """Return the baseline file and the metrics of a model of each kind, after a prediction and its outcome."""
     rng = np.random.default_rng(0)
-    features = {"age": rng.normal(40, 10, 300), "country": rng.choice(["AT", "CH"], 300)}
+    age = rng.normal(40, 10, 300)
+    features = {"age": age, "country": np.where(age + rng.normal(0, 5, 300) > 40, "AT", "CH")}  # which are a pair
     texts = []
     for kind, (labels, output) in KINDS.items():
         path = tmp_path_factory.mktemp(kind) / "baseline.prom"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
+from flask_boxkite.drift.dispersion import LEAST_TRANSITIONS, between_neighbours, between_parts, parts_of
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.recurrence import (
     ERROR,
@@ -26,6 +26,7 @@ from flask_boxkite.drift.recurrence import (
 from flask_boxkite.drift.scan import (
     ABOUT_AS_PLAIN,
     AS_USUAL,
+    BATCH,
     MINIMUM_ROWS,
     TESTS,
     Scan,
@@ -94,12 +95,15 @@ def expected_state(
     if g_of(phi) <= limit:
         return (State.FEW_ROWS if is_few else State.WITHIN_LIMIT), phi, math.nan
     requests = timeline.rows.buckets[stretch].sum() ** 2 / timeline.rows.squares[stretch]
-    if not math.isnan(recurring) and requests >= MINIMUM_ROWS:
-        marks = timeline.minutes if timeline.starts[stretch] >= NOW - HOUR else timeline.quarters
+    may_count = not math.isnan(recurring) and requests >= MINIMUM_ROWS
+    marks = timeline.minutes if timeline.starts[stretch] >= NOW - HOUR else timeline.quarters
+    in_batches = timeline.rows.buckets[stretch].sum() > BATCH * requests
+    is_new = len(timeline) > 1 and in_batches and len(marks) <= LEAST_TRANSITIONS
+    if may_count and not is_new:
         slots = -np.diff(timeline.groups[marks], axis=0, append=0)[:, own]
         phi = max(phi, between_neighbours(slots.astype(float), before.astype(float), ONE)[0])
         return (State.CALLED if g_of(phi) > limit else State.UNSTEADY), phi, g_of(phi)
-    slots_of = timeline.slots_of(stretch)
+    slots_of = timeline.slots_of(stretch, finest=may_count)
     if len(slots_of) == 1:
         if not math.isnan(recurring):
             return State.FEW_REQUESTS, phi, g_of(phi)
@@ -111,7 +115,9 @@ def expected_state(
     phi = max(differing, phi, float(recurrence_within(buckets.astype(float))))
     unknown = degrees / stats.f.ppf(ALPHA / TESTS, of_divisor, degrees) / limit if of_divisor else math.inf
     is_called = g_of(phi * unknown) > limit and now.sum() / phi >= MINIMUM_ROWS
-    return (State.CALLED, phi, g_of(phi * unknown)) if is_called else (State.UNSTEADY, phi, g_of(phi))
+    if is_called:
+        return State.CALLED, phi, g_of(phi * unknown)
+    return State.FEW_REQUESTS if may_count else State.UNSTEADY, phi, g_of(phi)
 
 
 @st.composite

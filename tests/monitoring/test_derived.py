@@ -269,6 +269,23 @@ def test_frames_and_new_baselines_have_derived_variables(tmp_path: Path) -> None
     service.close()
 
 
+def test_pairs_of_derived_variables_are_counted_whenever_their_values_come(tmp_path: Path) -> None:
+    """An observed value comes after the outputs were counted; vectors are in no pair, since some rows do not count."""
+    assert [recipe.kind for recipe in BASELINE.derived if isinstance(recipe, VectorRecipe)] == ["vector"]
+    paired = [BASELINE.distributions[place].name for pair in BASELINE.pairs for place in (pair.first, pair.second)]
+    assert {"comment.length", "comment.words"} <= set(paired)
+    assert not any(name.startswith("embedding.") for name in paired)
+
+    service = ModelMonitoringService(BASELINE, sink="none", derive=FUNCTIONS)
+    for _ in range(7):
+        service.log_prediction(features=FULL, output=0.5, observed={"phi": 0.25})
+    service.log_prediction(features=[FULL] * 30, output=[0.5] * 30, observed={"phi": 0.25})
+    layout = service.monitor.counter.layout
+    cells = service.monitor.counter.counts.totals().cells[layout.pairs_start :]
+    assert int(cells.sum()) == 37 * len(BASELINE.pairs)
+    assert sorted(set(cells.tolist())) == [0, 37]
+
+
 # --- set-up and failures --------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.records import Records
@@ -49,13 +51,21 @@ def baseline(*, textual: bool = True, outputs: int = 1) -> Baseline:
         return ModelMonitoringService.export_text(features, inference, f"{directory}/baseline.prom")
 
 
+def paired(known: Baseline) -> Baseline:
+    """Return a baseline that watches each two of its variables as a pair."""
+    places = range(len(known.distributions))
+    pairs = [Pair(first, second, (30, *[31] * 14, 36)) for second in places for first in range(second)]
+    return replace(known, pairs=tuple(pairs))
+
+
 BASELINES = {
-    "numbers": baseline(textual=False),
-    "numbers and texts": baseline(),
-    "two outputs": baseline(outputs=2),
+    "numbers": paired(baseline(textual=False)),
+    "numbers and texts": paired(baseline()),
+    "two outputs": paired(baseline(outputs=2)),
 }
 
-ONLY_OUTPUTS = Baseline((), BASELINES["numbers and texts"].outputs, 500)
+ONLY_OUTPUTS = paired(Baseline((), BASELINES["two outputs"].outputs, 500))
+ONE_OUTPUT = Baseline((), BASELINES["numbers and texts"].outputs, 500)
 
 VALUES = st.one_of(
     st.none(),
@@ -117,22 +127,28 @@ def is_narrow(value: Any) -> bool:
     return type(value) in NARROW
 
 
-@pytest.mark.parametrize("known", [*BASELINES.values(), ONLY_OUTPUTS], ids=[*BASELINES, "outputs only"])
+@pytest.mark.parametrize(
+    "known", [*BASELINES.values(), ONLY_OUTPUTS, ONE_OUTPUT], ids=[*BASELINES, "outputs only", "one output"]
+)
 @settings(max_examples=60)
 @given(
     predictions=st.lists(
         st.tuples(FEATURES, OUTPUTS).filter(lambda both: not any(map(is_narrow, both))), min_size=1, max_size=12
     )
 )
-def test_records_tell_rows_apart_as_live_counts_do(known: Baseline, predictions: list[tuple[Any, Any]]) -> None:
+def test_records_tell_rows_apart_and_pair_values_as_live_counts_do(
+    known: Baseline, predictions: list[tuple[Any, Any]]
+) -> None:
     layout = ModelCells.of(known)
     with tempfile.TemporaryDirectory() as directory:
         service = ModelMonitoringService(known, sink="file", log_dir=directory)
         for features, output in predictions:
             service.log_prediction(features=features, output=output)
-        live = service.monitor.observe().cells[layout.buckets_start : layout.squares + 1]
+        cells = service.monitor.observe().cells
+        live, pairs = cells[layout.buckets_start : layout.squares + 1], cells[layout.pairs_start :]
         service.close()
         counter, _ = Records(directory)._counted(known, None)
         slots = counter.segments[""].slots.values()
     assert sum(slot.buckets for slot in slots).tolist() == live[:-1].tolist()
     assert sum(slot.squares for slot in slots) == live[-1] >= live[:-1].sum()
+    assert sum(slot.pairs for slot in slots).tolist() == pairs.tolist()

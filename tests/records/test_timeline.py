@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timeline import DAY, Timeline
@@ -57,10 +58,12 @@ class Sent:
 
 
 def baseline() -> Baseline:
-    """Train on numbers, of which many are different, texts and integers."""
+    """Train on numbers, of which many are different, texts and integers; watch each two of them as a pair."""
     rng = np.random.default_rng(5)
     features = {"x": rng.normal(size=1000), "n": rng.integers(0, 3, 1000), "t": rng.choice(["a", "b", "c"], 1000)}
-    return build_baseline(features, rng.random(1000), model="default")
+    known = build_baseline(features, rng.random(1000), model="default")
+    pairs = [Pair(first, second, (60, *[63] * 14, 58)) for second in range(4) for first in range(second)]
+    return replace(known, pairs=tuple(pairs))
 
 
 KNOWN = baseline()
@@ -111,6 +114,9 @@ def same(found: Timeline | None, expected: Timeline | None) -> None:
     assert expected.rows is not None
     assert found.rows.buckets.tolist() == expected.rows.buckets.tolist()
     assert found.rows.squares.tolist() == expected.rows.squares.tolist()
+    assert (found.pairs is None) == (expected.pairs is None)
+    if found.pairs is not None and expected.pairs is not None:
+        assert found.pairs.tolist() == expected.pairs.tolist()
 
 
 # --- stretch by stretch ----------------------------------------------------------------------------------------------
@@ -241,7 +247,9 @@ def test_each_segment_has_the_timeline_of_its_own_rows(
 
     assert counter.segments.keys() == own.keys()
     for name, counts in counter.segments.items():
-        same(counts.timeline(at + 1), live(KNOWN, own[name], at + 1).timeline)
+        expected = live(KNOWN, own[name], at + 1).timeline
+        assert expected is not None
+        same(counts.timeline(at + 1), replace(expected, pairs=None))  # pairs are of all rows alone
 
 
 def request_of(at: int, rows: list[list[Any]]) -> Sent:
@@ -303,6 +311,8 @@ def test_records_give_the_verdicts_of_the_server(tmp_path: Path, kind: str, afte
 
     assert expected is not None
     assert found.to_rows() == expected.to_rows()
+    assert [pair.to_row() for pair in found.pairs] == [pair.to_row() for pair in expected.pairs]
+    assert len(found.pairs) == len(KNOWN.pairs)
     if after < 10_000:
         assert found["x"].verdict in ("drifted", "major")
     assert (found["n"].verdict, found["t"].verdict) == ("stable", "stable")

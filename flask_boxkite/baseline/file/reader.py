@@ -21,6 +21,7 @@ from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
+from flask_boxkite.baseline.file.pairs import PairSamples
 from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
@@ -116,7 +117,7 @@ def _samples(
             sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)
-            variable = sample.labels.get("feature", sample.labels.get("output"))
+            variable = sample.labels.get("feature", sample.labels.get("output", sample.labels.get("pair")))
             samples_of[sample.name, variable] += 1
             # There are two special categories besides the others, and infinity besides the bounds.
             if samples_of[sample.name, variable] > MOST_BINS + 2:
@@ -145,7 +146,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _FileVariable] = {}
-    validation = ValidationSamples()
+    validation, pairs = ValidationSamples(), PairSamples()
 
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
@@ -156,7 +157,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
             if collisions is not None:
                 fail(f"'{sample.name}' is there twice.", sample.line)
             collisions = _probability(sample)
-        elif not validation.take(sample):
+        elif not (validation.take(sample) or pairs.take(sample)):
             _sort_in(sample, variables)
     if about is None:
         fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {HINT}")
@@ -170,6 +171,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
         _created(about),
         collisions,
         validation.validation(features, outputs),
+        pairs.pairs(features, outputs),
         *_derived(comments, variables),
     )
     claimed = about.labels.get("baseline")

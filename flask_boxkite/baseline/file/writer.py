@@ -12,6 +12,7 @@ from pathlib import Path
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.file.pairs import pair_families
 from flask_boxkite.baseline.file.validation import validation_families
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.derived.documents import document_of
@@ -74,6 +75,8 @@ def render(baseline: BaselineContents) -> str:
             parts.append((family, sample_lines.render(running).decode()))
     if baseline.validation is not None:
         parts += validation_families(baseline.validation, baseline.features, labels)
+    if baseline.pairs:
+        parts += pair_families(baseline.pairs, baseline.variables, labels)
 
     return "".join(derived_lines(baseline)) + "".join(
         family.header(openmetrics=False) + "".join(lines for _, lines in same)

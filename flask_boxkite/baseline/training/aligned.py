@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.training.columns import as_array, native_series
+from flask_boxkite.baseline.training.columns import as_array, is_beyond_numpy, native_series
 from flask_boxkite.values.conversion import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text
+from flask_boxkite.values.times import to_seconds
 
-__all__ = ["as_items", "labels_of_rows", "numbers_of_rows", "texts_of_rows"]
+__all__ = ["as_items", "labels_of_rows", "numbers_of_rows", "seconds_of_rows", "texts_of_rows"]
 
 
 def numbers_of_rows(values: Any) -> NDArray[Any]:
@@ -24,8 +26,14 @@ def numbers_of_rows(values: Any) -> NDArray[Any]:
     if isinstance(column, np.ndarray):
         return column if column.dtype.kind == "f" and column.dtype.itemsize <= 8 else column.astype(np.float64)
     if set(map(type, column)) <= {float, int, bool}:
-        return np.array(column, dtype=np.float64)
+        with suppress(OverflowError):  # an integer beyond all floats
+            return np.array(column, dtype=np.float64)
     return np.array(list(map(_number, column)), dtype=np.float64)
+
+
+def seconds_of_rows(values: Any) -> NDArray[np.float64]:
+    """Return the date or moment in each row, in seconds since 1970; NaN where there is none."""
+    return np.array([_seconds(value) for value in as_items(values)], dtype=np.float64)
 
 
 def labels_of_rows(
@@ -88,7 +96,7 @@ def _opened(values: Any) -> NDArray[Any] | Sequence[Any]:
         return values
     series = native_series(values)
     if series is not None:
-        is_plain = series.dtype.is_numeric() and not series.is_null().any()
+        is_plain = series.dtype.is_numeric() and not is_beyond_numpy(series.dtype) and not series.is_null().any()
         return np.asarray(series.to_numpy()) if is_plain else list(series.to_list())
     array: NDArray[Any] | None = as_array(values)
     return list(values) if array is None else array
@@ -97,6 +105,13 @@ def _opened(values: Any) -> NDArray[Any] | Sequence[Any]:
 def _number(value: Any) -> float:
     try:
         return to_number(value)
+    except InvalidValue:
+        return math.nan
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return to_seconds(value)
     except InvalidValue:
         return math.nan
 

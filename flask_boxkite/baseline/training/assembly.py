@@ -69,8 +69,18 @@ def assembled(
         )
 
     validation = None if validate is None else validate(outputs)
-    about = model, version or None, created, collisions
-    return BaselineContents(features, outputs, rows[0], *about, validation, tuple(derived), tuple(inputs))
+    return BaselineContents(
+        features,
+        outputs,
+        rows[0],
+        model,
+        version or None,
+        created,
+        collisions,
+        validation,
+        derived=tuple(derived),
+        inputs=tuple(inputs),
+    )
 
 
 def _is_invalid(item: Distribution) -> bool:

@@ -8,19 +8,21 @@ computes sums (`engine`), and a stream of chunks is condensed (`stream`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from flask_boxkite.baseline.baseline import Baseline
+from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.training.deriving import Derivation, Derive, derivation_of, without_invalid
-from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable
+from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable, sampled_columns
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
 from flask_boxkite.baseline.training.rarity import row_values
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
@@ -42,6 +44,7 @@ def build_baseline(
     actual: Any = None,
     threshold: float | None = None,
     positive: Any = None,
+    pairs: bool = True,
     progress: Progress = None,
     derive: Derive | None = None,
     clock: Callable[[], float] = time.time,
@@ -64,8 +67,9 @@ def build_baseline(
         derivation = derivation_of(features, derive, options, seen, others)
         features, options = derivation.columns, replace(options, ordered=derivation.order)
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
-    if actual is not None:
+    if pairs or actual is not None:
         features, inference = rereadable(features), rereadable(inference)
+    if actual is not None:
         rows = validation_rows(
             *judged_columns(features, inference, actual), options, threshold=threshold, positive=positive
         )
@@ -96,7 +100,21 @@ def build_baseline(
     if rows is not None:
         names = [item.name for item in contents.features]
         contents = with_effects(contents, rows, first_columns(features, names) if names else {})
+    if pairs and len(contents.distributions) > 1:
+        contents = _with_pairs(contents, features, inference, () if derivation is None else derivation.held)
     return Baseline.of(contents)
+
+
+def _with_pairs(
+    contents: BaselineContents, features: Any, inference: Any, unpaired: Collection[str]
+) -> BaselineContents:
+    """Add pairs; without variables of vectors, which other rows were fitted to, and which so are all missing here."""
+    of_features, of_outputs = ([item.name for item in side] for side in (contents.features, contents.outputs))
+    rows = PAIRING.most_rows(len(contents.distributions))
+    columns = sampled_columns(features, inference, of_features, of_outputs, rows=rows, total=contents.rows)
+    if unpaired:
+        columns[0].update(dict.fromkeys(unpaired, [None] * len(columns[0][next(iter(unpaired))])))
+    return with_pairs(contents, *columns)
 
 
 class _Sides(NamedTuple):

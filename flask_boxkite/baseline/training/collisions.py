@@ -17,7 +17,7 @@ from flask_boxkite.baseline.training.columns import native_series
 from flask_boxkite.baseline.training.value_words import Words, words_of
 from flask_boxkite.values.objects import array_of
 
-__all__ = ["SAMPLE_ROWS", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
+__all__ = ["SAMPLE_ROWS", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable", "spread"]
 
 SAMPLE_ROWS = 2**16
 """Most rows of the sample; for a stream, most different rows that are counted exactly."""
@@ -56,7 +56,7 @@ class RowHashes:
         if self._length is None:
             self._length = length
             if length is not None and self._most is not None and length > self._most:
-                self._rows = _spread(length, self._most)
+                self._rows = spread(length, self._most)
 
         words = words_of(column, self._rows) if self._is_table and length == self._length is not None else None
         if words is None:
@@ -144,7 +144,7 @@ def _sketch(hashes: Words, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.bincount(hashes >> np.uint64(48), weights=signed, minlength=2**16).astype(np.int64)
 
 
-def _spread(length: int, most: int) -> NDArray[np.int64]:
+def spread(length: int, most: int) -> NDArray[np.int64]:
     """Return a random row of each equal part, because every n-th row would fall in step with data that repeats."""
     step = length / most
     return ((np.arange(most) + np.random.default_rng(0).random(most)) * step).astype(np.int64)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_boxkite.baseline.training.collisions import reusable
 from flask_boxkite.baseline.training.effects import LIMITS
+from flask_boxkite.baseline.training.row_sample import random_rows
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["first_columns", "judged_columns", "rereadable", "single_column"]
+__all__ = ["first_columns", "judged_columns", "rereadable", "sampled_columns", "single_column"]
 
 
 def rereadable(data: Any) -> Any:
-    """Return a table that can be read twice: pairs of an iterator, such as ``df.items()``, become a list."""
-    return list(data) if isinstance(data, Iterator) or type(data).__name__ == "zip" else data
+    """Return a table that can be read twice: iterators, also of a column's values, become lists."""
+    if isinstance(data, Iterator) or type(data).__name__ == "zip":
+        data = list(data)  # pairs, such as ``df.items()``, or values
+    if isinstance(data, Mapping) and any(isinstance(values, Iterator) for values in data.values()):
+        return {name: reusable(values) for name, values in data.items()}
+    if _is_pairs(data) and any(isinstance(values, Iterator) for _, values in data):
+        return [(name, reusable(values)) for name, values in data]
+    return data
+
+
+def _is_pairs(data: Any) -> bool:
+    """Say whether *data* has a name and a column in each place."""
+    return isinstance(data, (list, tuple)) and all(
+        isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in data
+    )
 
 
 def judged_columns(features: Any, inference: Any, actual: Any) -> tuple[dict[str, Any], Any]:
@@ -50,6 +64,37 @@ def first_columns(features: Any, names: Collection[str]) -> dict[str, Any]:
     if (frame := as_lazy_frame(features)) is not None:
         features = frame.select(*names).head(LIMITS.rows).collect()
     return {name: reusable(values) for name, values in named_columns(features, prefix="feature") if name in names}
+
+
+def sampled_columns(
+    features: Any, inference: Any, names: Sequence[str], outputs: Sequence[str], *, rows: int, total: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return columns of features and of outputs by name; of a lazy frame, random rows, the same ones of both.
+
+    Args:
+        features: Features, in any form that can be read twice.
+        inference: Outputs in any form that can be read twice, or the name of a column of *features*.
+        names: Names of the features.
+        outputs: Names of the outputs; left out if they are in another lazy frame of DuckDB, which samples other rows.
+        rows: Number of rows of a lazy frame.
+        total: Number of rows.
+    """
+    frame, other = as_lazy_frame(features), None if isinstance(inference, str) else as_lazy_frame(inference)
+    is_sampled = total > rows and (frame is not None or other is not None)
+    if isinstance(inference, str):
+        columns = _of_table(features if frame is None else random_rows(frame, [*names, *outputs], rows, total))
+        return {name: columns[name] for name in names}, {name: columns[name] for name in outputs}
+
+    of_features = {} if not names else _of_table(features if frame is None else random_rows(frame, names, rows, total))
+    if is_sampled and (frame is None or other is None or str(other.implementation) == "duckdb") and names:
+        return of_features, {}
+    if other is not None:
+        return of_features, _of_table(random_rows(other, outputs, rows, total))
+    return of_features, {name: reusable(values) for name, values in named_outputs(inference)}
+
+
+def _of_table(table: Any) -> dict[str, Any]:
+    return {name: reusable(values) for name, values in named_columns(table, prefix="feature")}
 
 
 def _columns(table: Any, names: list[str]) -> Mapping[str, Any]:

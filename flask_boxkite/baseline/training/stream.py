@@ -36,10 +36,12 @@ from flask_boxkite.baseline.training.judged import rereadable
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Counts
 from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.baseline.training.row_labels import labels_of
+from flask_boxkite.baseline.training.row_sample import RowSample
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
@@ -88,6 +90,7 @@ def count_chunks(
     actual: str | None = None,
     threshold: float | None = None,
     positive: Any = None,
+    pairs: bool = True,
     progress: Progress = None,
     derive: Derive | None = None,
     clock: Callable[[], float] = time.time,
@@ -104,7 +107,7 @@ def count_chunks(
     rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
     held = _Held(() if actual is None else (*outputs, actual))
-    sample = _Sample(outputs, actual)
+    sample = _Sample(outputs, actual, pairs=pairs)
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
@@ -143,9 +146,11 @@ def count_chunks(
         derived=() if derivation is None else derivation.recipes,
         inputs=() if derivation is None else derivation.inputs,
     )
-    if validation is None:
-        return contents
-    return with_effects(contents, validation, sample.columns([item.name for item in contents.features]))
+    if validation is not None:
+        contents = with_effects(contents, validation, sample.columns([item.name for item in contents.features]))
+    return (
+        with_pairs(contents, sample.random(contents.features), sample.random(contents.outputs)) if pairs else contents
+    )
 
 
 class _Held:
@@ -174,31 +179,45 @@ class _Held:
 
 
 class _Sample:
-    """The features of the first chunks, as many as `group_effects` can use.
+    """The features of the first chunks, as many as `group_effects` can use, and a random sample for pairs.
 
     Args:
         outputs: Names of the outputs.
         actual: Name of the column of actual values; None if nothing is compared.
+        pairs: Whether pairs are sought.
     """
 
-    def __init__(self, outputs: Collection[str], actual: str | None) -> None:
+    def __init__(self, outputs: Collection[str], actual: str | None, *, pairs: bool) -> None:
+        self._actual = actual
         self._others = None if actual is None else {*outputs, actual}
         self._parts: dict[str, list[Any]] = {}
         self._values = 0
+        self._random = RowSample(PAIRING.rows) if pairs else None
 
     def seen_in(self, chunk: Any) -> Any:
-        """Keep the features of a chunk if there is room; return the chunk."""
-        if self._others is None or self._values >= LIMITS.values:
+        """Keep a part of a chunk if there is room; return it, or its columns if it can be read only once."""
+        has_room = self._others is not None and self._values < LIMITS.values
+        if self._random is None and not has_room:
             return chunk
-        for name, values in named_columns(chunk, prefix="feature"):
-            if name not in self._others:
-                self._parts.setdefault(name, []).append(as_items(values))
-                self._values += len(self._parts[name][-1])
+        chunk = rereadable(chunk)
+        columns = {name: as_items(values) for name, values in named_columns(chunk, prefix="feature")}
+        if self._random is not None:
+            self._random.add({name: items for name, items in columns.items() if name != self._actual})
+        if self._others is not None and has_room:
+            for name, items in columns.items():
+                if name not in self._others:
+                    self._parts.setdefault(name, []).append(items)
+                    self._values += len(items)
         return chunk
 
     def columns(self, names: Collection[str]) -> dict[str, Any]:
-        """Return the columns of these names."""
+        """Return the columns of these names, of the first chunks."""
         return {name: _joined(self._parts[name]) for name in names}
+
+    def random(self, items: Iterable[Distribution]) -> dict[str, Any]:
+        """Return the columns of some variables, by name, of random rows."""
+        assert self._random is not None
+        return self._random.columns([item.name for item in items])
 
 
 def _joined(parts: Sequence[Any]) -> Any:

@@ -1,0 +1,105 @@
+"""Random samples of rows: of chunks that come one after the other, and of lazy frames.
+
+The first rows, or every n-th, would not do: data is sorted, or repeats itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.baseline.training.aligned import as_items
+
+__all__ = ["RowSample", "random_rows", "taken"]
+
+
+class RowSample:
+    """A random sample of the rows of all chunks; all rows, in their order, if they are few.
+
+    Args:
+        most: Most rows.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._random = np.random.default_rng(0)
+        self._keys = np.empty(0)
+        self._columns: dict[str, Any] = {}
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Take a chunk.
+
+        Args:
+            columns: Columns of one length, by name; every chunk has the same names.
+        """
+        items = {name: as_items(values) for name, values in columns.items()}
+        if len(set(map(len, items.values()))) != 1:
+            return  # other code reports the error
+        keys = self._random.random(len(next(iter(items.values()))))
+        # A row is in the sample if its key is among the smallest. Twice as many are kept, so that few chunks are cut.
+        if len(self._keys) >= self._most:
+            chosen = np.flatnonzero(keys < np.partition(self._keys, self._most - 1)[self._most - 1])
+            keys, items = keys[chosen], {name: taken(values, chosen) for name, values in items.items()}
+        self._columns = {name: _joined(self._columns.get(name), values) for name, values in items.items()}
+        self._keys = np.concatenate([self._keys, keys])
+        if len(self._keys) > 2 * self._most:
+            self._cut()
+
+    def _cut(self) -> None:
+        if len(self._keys) > self._most:
+            chosen = np.sort(np.argpartition(self._keys, self._most - 1)[: self._most])
+            self._keys = self._keys[chosen]
+            self._columns = {name: taken(values, chosen) for name, values in self._columns.items()}
+
+    def columns(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the sample's columns of these names."""
+        self._cut()
+        return {name: self._columns[name] for name in names}
+
+
+def taken(items: Any, rows: Any) -> Any:
+    """Return some rows of a column, which is an array or a list."""
+    if len(rows) == len(items):
+        return items
+    return items[rows] if isinstance(items, np.ndarray) else [items[row] for row in rows.tolist()]
+
+
+def _joined(before: Any, items: Any) -> Any:
+    if before is None:
+        return items
+    if isinstance(before, np.ndarray) and isinstance(items, np.ndarray) and before.dtype == items.dtype:
+        return np.concatenate([before, items])
+    parts = (part.tolist() if isinstance(part, np.ndarray) else part for part in (before, items))
+    return [value for part in parts for value in part]
+
+
+def random_rows(frame: Any, names: Collection[str], rows: int, total: int) -> Any:
+    """Return about so many random rows of a lazy frame, in memory, in their order; all if there are no more.
+
+    Two frames of one source get the same rows, except of DuckDB.
+
+    Args:
+        frame: A narwhals `LazyFrame`.
+        names: Names of the columns.
+        rows: Number of rows.
+        total: Number of rows of the frame.
+    """
+    import narwhals as nw
+
+    frame = frame.select(*names)
+    if total <= rows:
+        return frame.collect()
+    engine, native, share = str(frame.implementation), frame.to_native(), rows / total
+    if engine == "polars":
+        import polars as pl
+
+        index = pl.int_range(pl.len(), dtype=pl.UInt64).hash(0)
+        native = native.filter(index < int(share * 2**64))
+    elif engine == "duckdb":
+        native = native.filter(f"random() < {share!r}")
+    else:  # Dask, PySpark
+        options = {"frac": share, "random_state": 0} if engine == "dask" else {"fraction": share, "seed": 0}
+        native = native.sample(**options)
+    return nw.from_native(native).collect()
