@@ -37,7 +37,8 @@ class VectorTables:
         names = table.names
         places = [(place, self._sizes[name]) for place, name in enumerate(names) if name in self._sizes]
         rows = table.rows
-        if any(_are_components([row[place] for row in rows], size) for place, size in places):
+        # Beside other columns, a vector is no column of its own, so these are rows.
+        if len(names) == len(places) == 1 and _are_components([row[0] for row in rows], places[0][1]):
             return Table(names, [[_listed(column) for column in zip(*rows, strict=True)]])
         if len(rows) == 1 and (number := _number_of_vectors(rows[0], places)) > 1:
             columns = [_split(value, number) for value in rows[0]]

@@ -184,6 +184,7 @@ FULL = {"debt": 9.5, "comment": "please help", "income": 50.0, "embedding": [1.0
 
 @example([FULL], "object", 0.25)
 @example([FULL, FULL], "positions", None)
+@example([{**FULL, "embedding": [0, 0]}] * 2, "objects", None)
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(SENT, min_size=1, max_size=4),
