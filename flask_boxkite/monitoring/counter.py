@@ -110,7 +110,7 @@ class PredictionCounter:
                 tally.errors.append("features")
 
     def _count_rows(self, tally: Tally, table: Table) -> None:
-        """Find the cells of all features, and note their place among those of the prediction."""
+        """Find the cells of all features, and note their place among the prediction's."""
         place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
         self.features.count(table, tally)
         tally.features_at, tally.located_features = place, tally.located
