@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask_boxkite.baseline import Baseline
@@ -34,11 +34,12 @@ class ModelMonitoringService:
         model: Name of the model; None for the one in the baseline.
         sink: ``"fluentd"``, ``"file"``, ``"none"``, ``"auto"``, or an object with ``emit_batch(records)``; None for
             ``"auto"``.
+        derive: Functions of derived variables, by the names that they have in training.
         **settings: Any other setting, named as its configuration key without ``BOXKITE_``, in lower case:
             ``log_dir``, ``sample_rate``, … (see `Settings`).
 
     Raises:
-        ConfigError: A setting is wrong.
+        ConfigError: A setting is wrong, or the baseline needs a function that is missing.
         BaselineError: The baseline is missing or invalid.
     """
 
@@ -50,6 +51,7 @@ class ModelMonitoringService:
         *,
         model: str | None = None,
         sink: Any = None,
+        derive: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None,
         **settings: Any,
     ) -> None:
         mapping = {f"BOXKITE_{name.upper()}": value for name, value in settings.items()}
@@ -58,7 +60,7 @@ class ModelMonitoringService:
         checked = Settings.from_mapping(mapping)
         loaded = load_baseline(baseline, self._default_path)
         name = model_name(loaded, model)
-        self.app = AppMonitor(checked, name, {name: loaded})
+        self.app = AppMonitor(checked, name, {name: loaded}, derive=derive)
         self.monitor = self.app.model_or_new(name)
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ class ModelMonitoringService:
 
     @property
     def feature_names(self) -> Collection[str]:
-        """The features that are counted; none without a baseline."""
+        """The columns that are read from a row: features, and sources of derived variables; none without a baseline."""
         return self.monitor.feature_names
 
     @property
@@ -112,6 +114,7 @@ class ModelMonitoringService:
         pairs: bool = True,
         names: str = "labels",
         progress: Progress = None,
+        derive: Mapping[str, Any] | None = None,
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
@@ -166,6 +169,10 @@ class ModelMonitoringService:
             progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or a callable that gets the number of steps done, the number of all steps
                 (None if unknown), and the name of the work.
+            derive: Variables to derive from each row, and to watch like features, by name: `Text`, `Vector`, `Row` and
+                `Observed` of ``flask_boxkite.derived``, a recipe of another baseline (`Baseline.recipes`), or a
+                function, which gets a row as a dict of all its columns and returns a number or a category. Functions
+                are given to the server by the same names; all other parameters are in the file.
 
         Returns:
             The baseline.
@@ -199,6 +206,7 @@ class ModelMonitoringService:
             positive=positive,
             pairs=pairs,
             progress=progress,
+            derive=derive,
         )
         baseline.dump(path or cls._default_path, names=names)
         return baseline
@@ -206,7 +214,13 @@ class ModelMonitoringService:
     # --- serving -----------------------------------------------------------------------------------------------------
 
     def log_prediction(
-        self, request_body: Any = None, features: Any = None, output: Any = None, *, key: str | int | None = None
+        self,
+        request_body: Any = None,
+        features: Any = None,
+        output: Any = None,
+        *,
+        key: str | int | None = None,
+        observed: Mapping[str, Any] | None = None,
     ) -> str:
         """Count one prediction, or a batch of n, and log it.
 
@@ -219,11 +233,13 @@ class ModelMonitoringService:
                 512 characters. It stands as ``key`` in the record, and `log_outcome` finds the prediction of one row by
                 it, while the server remembers it. A key stands for its last prediction, and has one outcome. The
                 setting ``redact`` hides it by the name ``key``. Anything else is no key.
+            observed: Values of variables that are `Observed` in training, by name: a value for one row; for n rows a
+                list of n, or one value for all. Others only stand in the record.
 
         Returns:
             The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.
         """
-        return self.monitor.log_prediction(request_body, features, output, key=key)
+        return self.monitor.log_prediction(request_body, features, output, key=key, observed=observed)
 
     def log_outcome(
         self,

@@ -20,6 +20,7 @@ from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
+from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Baseline(BaselineContents):
             files of earlier releases and of boxkite 0.0.5. Not part of the identity.
         validation: Outputs beside the actual values of the same rows; None if no actual values were given.
         pairs: Pairs of variables that go together (`pairs`); none in files of earlier releases.
+        derived: Recipes of the derived variables, which are the last features.
+        inputs: Names of a row's values in the order of their positions, if there are derived variables: features that
+            are not derived, and columns that recipes read in their place.
     """
 
     def __repr__(self) -> str:
@@ -100,6 +104,7 @@ class Baseline(BaselineContents):
         positive: Any = None,
         pairs: bool = True,
         progress: Progress = None,
+        derive: Mapping[str, Any] | None = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
 
@@ -127,6 +132,8 @@ class Baseline(BaselineContents):
             pairs: Whether each variable is also watched together with the one that tells most about it. Of more rows
                 than 50,000, a random sample is counted for it, which depends on the order of the chunks.
             progress: Display of the rows done (`Progress`).
+            derive: Variables to derive from each row, as for `export_text`: functions, `Observed` with the name of a
+                column, and recipes that were fitted to a sample of the rows, ``sample_baseline.recipes``.
 
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
@@ -156,6 +163,7 @@ class Baseline(BaselineContents):
             positive=positive,
             pairs=pairs,
             progress=progress,
+            derive=derive,
         )
         return cls.of(contents)
 
@@ -182,6 +190,16 @@ class Baseline(BaselineContents):
             if len(mine) != len(theirs):
                 msg = f"One baseline has {len(mine)} variables where the other has {len(theirs)}."
                 raise BinMismatchError(msg)
+        if (
+            self.derived != other.derived
+            or self.inputs != other.inputs
+            or any(isinstance(recipe, RowRecipe) for recipe in self.derived)
+        ):
+            msg = (
+                "Baselines with derived variables can be merged only if their recipes are equal, and none is a Row, "
+                "which is measured by the counts of its own baseline. Make both with derive=first.recipes."
+            )
+            raise BinMismatchError(msg)
         if self.model != other.model:
             msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
             raise BinMismatchError(msg)
@@ -199,6 +217,8 @@ class Baseline(BaselineContents):
                 other.validation,
                 has_equal_groups=_group_names(self.features) == _group_names(other.features),
             ),
+            derived=self.derived,
+            inputs=self.inputs,
         )._with_pairs_of(self, other)
 
     def _with_pairs_of(self, left: Baseline, right: Baseline) -> Baseline:

@@ -14,6 +14,8 @@ from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
+from flask_boxkite.derived.documents import document_of
+from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["BaselineContents"]
@@ -32,6 +34,8 @@ class BaselineContents:
     row_collisions: float | None = None
     validation: Validation | None = None
     pairs: tuple[Pair, ...] = ()
+    derived: tuple[Recipe, ...] = ()
+    inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -41,10 +45,37 @@ class BaselineContents:
                 if number > 1:
                     msg = f"The baseline has the {kind} {name!r} {number} times."
                     raise BaselineError(msg)
+        self._check_derived()
         known = len(self.features) + len(self.outputs)
         if any(pair.second >= known for pair in self.pairs):
             msg = f"The baseline has {known} variables, and a pair of another one."
             raise BaselineError(msg)
+
+    def _check_derived(self) -> None:
+        """Check that the derived variables are the last features, and that a row has the columns that they need."""
+        names = [name for recipe in self.derived for name in recipe.names]
+        columns = {recipe.column for recipe in self.derived} - {None}
+        if [item.name for item in self.features[len(self.given) :]] != names:
+            msg = f"The derived variables {', '.join(map(repr, names))} must be the last features of the baseline."
+            raise BaselineError(msg)
+        if self.derived and set(self.inputs) != columns.union(item.name for item in self.given):
+            msg = f"The rows of the baseline have the columns {self.inputs!r}, which are not its features and sources."
+            raise BaselineError(msg)
+
+    @property
+    def given(self) -> tuple[Distribution, ...]:
+        """The features that come in a row, without the derived ones, which stand behind them."""
+        return self.features[: max(len(self.features) - sum(len(recipe.names) for recipe in self.derived), 0)]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a row's values, in the order of their positions: features, and columns that recipes read."""
+        return self.inputs if self.derived else tuple(item.name for item in self.features)
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes of derived variables by their name, for *derive* of another baseline."""
+        return {recipe.name: recipe for recipe in self.derived}
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
@@ -78,6 +109,8 @@ class BaselineContents:
             content.append(self.validation.identity)
         if self.pairs:
             content.append([[pair.first, pair.second, *pair.counts] for pair in self.pairs])
+        if self.derived:  # likewise
+            content.append([list(self.inputs), list(map(document_of, self.derived))])
         text = json.dumps(content)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -77,9 +77,9 @@ def compare(
     baseline = Baseline.load(first)
     count: Count
     if len(second) > 1 or is_data_set(second[0]):
-        wanted, count = _of_data(_without(baseline, exclude), second, exclude, missing)
+        wanted, count = _of_data(_without(baseline, [*exclude, *_derived(baseline)]), second, exclude, missing)
     else:
-        wanted, count = _without(baseline, exclude), _of_baseline(_second(second[0]))
+        wanted, count = _without(baseline, exclude), _of_baseline(baseline, _second(second[0]))
     compared, cells, reasons = _compared(wanted, count)
     for line in _left_out(reasons):
         click.echo(line, err=True)
@@ -119,13 +119,21 @@ def _second(name: str) -> Baseline:
         raise BaselineError(msg, path=name) from error
 
 
+def _derived(baseline: Baseline) -> list[str]:
+    """Return the derived variables, which are no columns of data, and say that they are left out."""
+    derived = [name for recipe in baseline.derived for name in recipe.names]
+    if derived:
+        click.echo(f"Derived from rows, so not compared with data: {listed(list(map(repr, derived)))}.", err=True)
+    return derived
+
+
 def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
     for name in names:
         variable_named(baseline, name)
     features, outputs = (
         tuple(item for item in items if item.name not in names) for items in (baseline.features, baseline.outputs)
     )
-    return replace(baseline, features=features, outputs=outputs, pairs=())
+    return replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
 
 
 def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
@@ -142,7 +150,7 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
             compared_items[side].append(item)
 
     features, outputs = tuple(compared_items["feature"]), tuple(compared_items["output"])
-    compared = replace(baseline, features=features, outputs=outputs, pairs=())
+    compared = replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
     return compared, cells, reasons
 
 
@@ -156,18 +164,31 @@ def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
         yield f"Not compared: {listed(names)}, since {why}."
 
 
-def _of_baseline(other: Baseline) -> Count:
+def _of_baseline(baseline: Baseline, other: Baseline) -> Count:
     from flask_boxkite.cli.rebinning import recount
 
     theirs = {(variable.side, variable.name): variable.distribution for variable in other.variables}
+    measured = set(_measured(baseline)) if baseline.recipes != other.recipes else set()
 
     def count(side: Side, item: Distribution) -> Cells:
         if (side, item.name) not in theirs:
             msg = f"the other baseline has no such {side}"
             raise BinMismatchError(msg)
+        if side == "feature" and item.name in measured:
+            msg = "it is measured by other words, vectors or rows of training in the other baseline"
+            raise BinMismatchError(msg)
         return recount(item, theirs[side, item.name])
 
     return count
+
+
+def _measured(baseline: Baseline) -> Iterator[str]:
+    """Yield derived variables whose values depend on the training rows of their recipe."""
+    for recipe in baseline.derived:
+        if recipe.kind == "vector":
+            yield from recipe.names[1:]  # all but the norm
+        elif recipe.kind in ("text", "row"):
+            yield recipe.names[-1]
 
 
 def _of_data(

@@ -23,6 +23,7 @@ from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
+from flask_boxkite.monitoring.functions import checked_functions, functions_of
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
@@ -52,10 +53,11 @@ class AppMonitor:
         name: Name that the programmer gave the app; None for none.
         store: Home of its counts; None for the one that the settings ask for.
         timings: Pace at which its records are delivered.
+        derive: Functions of derived variables by name, or by model and name.
         clock: Returns the Unix time.
 
     Raises:
-        ConfigError: A directory that is set cannot be used, or a sink cannot work.
+        ConfigError: A directory that is set cannot be used, a sink cannot work, or a function is missing.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class AppMonitor:
         store: Store | None = None,
         timings: Timings = TIMINGS,
         *,
+        derive: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.clock = clock
         exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
         warn_of_near_misses(settings.redact, baselines.values())
+        self._derive = checked_functions(derive)
         self._store = store or make_store(settings, app, exported, name)
         self.recorders = make_recorders(settings, self._store, timings)
 
@@ -117,7 +121,8 @@ class AppMonitor:
             return self._models[name]
 
     def _new_model(self, exported: ExportedModel) -> ModelMonitor:
-        return ModelMonitor(self.settings, exported, self._store, self.recorders, clock=self.clock)
+        functions = functions_of(self._derive, exported.name)
+        return ModelMonitor(self.settings, exported, self._store, self.recorders, functions=functions, clock=self.clock)
 
     def check_model(self, model: str | None) -> None:
         """Refuse the name of a model that the app does not have.

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.name_order import UnmatchedError
 from flask_boxkite.live.pair_cells import pair_cells
-from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.monitoring.tally import DerivedTally, Tally
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.payloads import Table, output_table
 
@@ -35,6 +36,7 @@ class PredictionCounter:
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.
+        inputs: Layout of a row's columns: the counter of the features, or the deriver.
         ok: Cell of the answered predictions.
         pairs: Finds the cells of pairs of variables; None if the model has none.
 
@@ -44,6 +46,7 @@ class PredictionCounter:
         keeps_interpreter: Whether other threads wait for the interpreter, as the thread of a recorder does.
         class_of: Returns the number of a row's predicted class and the bin of its probability, None if it has none; for
             a model whose layout counts them.
+        deriver: Extends rows by derived variables; None if the baseline has none.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PredictionCounter:
         *,
         keeps_interpreter: bool,
         class_of: Callable[[Sequence[Any]], float | None] | None = None,
+        deriver: RowDeriver | None = None,
     ) -> None:
         self.layout = layout = ModelCells.of(baseline)
         self.counts = counts
@@ -83,6 +87,9 @@ class PredictionCounter:
             locates=bool(layout.pairs),
         )
         self.pairs = pair_cells(layout)
+        self.inputs: VariableCounter | RowDeriver = deriver or self.features
+        self._deriver = deriver
+        self._waits = bool(deriver and deriver.observed)  # for values that the view observes
         self._output_names = self.outputs.names
         self._class_of = class_of
 
@@ -94,13 +101,33 @@ class PredictionCounter:
 
         tally.rows = rows = len(table)
         if rows and self.features.names:
-            place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
             try:
-                self.features.count(table, tally)
+                if self._deriver is None:
+                    self._count_rows(tally, table)
+                else:
+                    self._extend(self._deriver, tally, table)
             except UnmatchedError:
                 tally.errors.append("features")
-            else:
-                tally.features_at, tally.located_features = place, tally.located
+
+    def _count_rows(self, tally: Tally, table: Table) -> None:
+        """Find the cells of all features, and note their place among the prediction's."""
+        place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
+        self.features.count(table, tally)
+        tally.features_at, tally.located_features = place, tally.located
+
+    def _extend(self, deriver: RowDeriver, tally: Tally, table: Table) -> None:
+        """Find the cells of given and derived features, or wait for the observed ones."""
+        assert isinstance(tally, DerivedTally)
+        tally.extended = extended = deriver.extended(table, tally)
+        tally.rows = len(extended.rows)
+        if not self._waits:
+            self._count_rows(tally, Table(None, extended.rows))
+
+    def _observe(self, tally: Tally) -> None:
+        """Find the cells of all features, now that the view has answered."""
+        if isinstance(tally, DerivedTally) and tally.extended is not None:
+            tally.extended.observe(tally.observed)
+            self._count_rows(tally, Table(None, tally.extended.rows))
 
     def count_output(self, tally: Tally, output: Any) -> None:
         """Find the cells of the outputs, for as many rows as there are of features."""
@@ -168,6 +195,8 @@ class PredictionCounter:
         Returns:
             Number of predictions: 0 for an empty batch, of which only the duration is counted.
         """
+        if self._waits:
+            self._observe(tally)
         if status == "ok" and self.pairs is not None:
             self._count_pairs(tally)
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.monitoring.complaints import Complaints
 from flask_boxkite.monitoring.hints import argument_hint, names_hint, nested_hint, output_argument_hint, unmatched_hint
 from flask_boxkite.monitoring.notes import Notes
@@ -26,7 +27,7 @@ class Explanations:
 
     Args:
         notes: Notes of the model.
-        features: Counter of its features.
+        features: Counter of its features, or its deriver.
         outputs: Counter of its outputs.
         redaction: Hides fields whose keys may be data; None if none is hidden by name.
         complaints: Log of our own failures.
@@ -35,7 +36,7 @@ class Explanations:
     def __init__(
         self,
         notes: Notes,
-        features: VariableCounter,
+        features: VariableCounter | RowDeriver,
         outputs: VariableCounter,
         redaction: Redaction | None,
         complaints: Complaints,
@@ -97,7 +98,7 @@ class Explanations:
                 lambda: self._gap_hint(self._outputs, output_table(output, names, rows), "outputs of an answer"),
             )
 
-    def _gap_hint(self, counter: VariableCounter, table: Table | None, what: str) -> str | None:
+    def _gap_hint(self, counter: VariableCounter | RowDeriver, table: Table | None, what: str) -> str | None:
         """Return which variables have another name or stand below another key.
 
         If none does, and no row can have one below a key, rows of these names are not looked at again.

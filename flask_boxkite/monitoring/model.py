@@ -8,10 +8,11 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
@@ -20,6 +21,7 @@ from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.body import Body, body_of
@@ -31,9 +33,11 @@ from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
-from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.monitoring.tally import DerivedTally, Tally
+from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
+from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.ids import PredictionId, id_maker
 from flask_boxkite.values.keys import key_of
 
@@ -43,6 +47,8 @@ if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by 
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
+
+Rows = TypeVar("Rows", Table, "Table | None")
 
 _LONGEST_ERROR = 200
 """Letters of an error that are kept for the page."""
@@ -75,13 +81,18 @@ class ModelMonitor:
         logs_all: Whether each prediction is to be logged.
         redaction: Hides fields of a request; None if none is hidden by name.
         short_way: Counts its most common predictions; None if it has none.
+        new_tally: Makes the additions of a prediction, before any is known.
 
     Args:
         settings: Settings of the app.
         exported: The model as metrics show it.
         store: Home of the counts of its app.
         recorders: Recorders of its app.
+        functions: Functions of derived variables, by name.
         clock: Returns the Unix time.
+
+    Raises:
+        ConfigError: The baseline needs a function that is missing.
     """
 
     def __init__(
@@ -91,6 +102,7 @@ class ModelMonitor:
         store: Store,
         recorders: Recorders,
         *,
+        functions: Mapping[str, Callable[[dict[str, Any]], Any]] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
@@ -108,37 +120,49 @@ class ModelMonitor:
         self.outcomes = model_outcomes(baseline, self.model, store, settings.id_key, settings.server_id, clock=clock)
         counts = Counts(store, exported.section)
         layout = exported.layout
+        deriver = None
+        if baseline is not None and baseline.derived:
+            deriver = RowDeriver(baseline, functions, self.complain, FEATURE_GAP)
+        self._derives = deriver is not None
+        self.new_tally: Callable[[], Tally] = Tally if deriver is None else DerivedTally
         has_classes = layout.classes_start < layout.pairs_start
         self.counter = counter = PredictionCounter(
             baseline,
             counts,
             keeps_interpreter=self._has_sink,
             class_of=self.outcomes.reader.value_of if self.outcomes and has_classes else None,
+            deriver=deriver,
         )
         # Bound once, since every request calls them.
         self.count_features = counter.count_features
         self.count_output = counter.count_output
         self.commit = counter.commit
-        self.feature_names = counter.features.known
+        self.feature_names = counter.inputs.known
         self.output_names = counter.outputs.names
         self._timelines = Timelines(counter.layout) if baseline else None
         self.notes = Notes(self.model, str(exported.key), store.directory, clock)
-        self._redact = redaction(settings.redact, counter.features.names, self.output_names)
+        self._redact = redaction(
+            settings.redact, counter.inputs.names, self.output_names, baseline.derived if baseline else ()
+        )
         self.redaction = self._redact if isinstance(self._redact, Redaction) else None
         is_common = self.redaction is None and not settings.record_response
         self.short_way = short_way(counter) if is_common else None
         self._complaints = Complaints(has_text=not self._redact)
-        self.explanations = Explanations(
-            self.notes, counter.features, counter.outputs, self.redaction, self._complaints
-        )
+        self.explanations = Explanations(self.notes, counter.inputs, counter.outputs, self.redaction, self._complaints)
 
     # --- serving -----------------------------------------------------------------------------------------------------
 
     def log_prediction(
-        self, request_body: Any = None, features: Any = None, output: Any = None, *, key: Any = None
+        self,
+        request_body: Any = None,
+        features: Any = None,
+        output: Any = None,
+        *,
+        key: Any = None,
+        observed: Mapping[str, Any] | None = None,
     ) -> str:
         """Count and log a prediction, or a batch, as `ModelMonitoringService.log_prediction` does; return its id."""
-        return self.log_as(self.new_id(), request_body, features, output, key=key)
+        return self.log_as(self.new_id(), request_body, features, output, key=key, observed=observed)
 
     def log_as(
         self,
@@ -149,6 +173,7 @@ class ModelMonitor:
         *,
         key: Any = None,
         is_told: bool = False,
+        observed: Mapping[str, Any] | None = None,
     ) -> str:
         """Count and log a prediction, or a batch; return the text of its id.
 
@@ -161,7 +186,9 @@ class ModelMonitor:
         if not self.settings.enabled:
             return prediction.text
 
-        tally = Tally()
+        tally = self.new_tally()
+        if observed:
+            self.take_observed(tally, observed)
         table: Table | None = None
         try:
             if type(features) is list and features and type(features[0]) in SCALARS:
@@ -169,6 +196,7 @@ class ModelMonitor:
             else:
                 table = features if isinstance(features, Table) else as_table(features, self.feature_names)
             self.count_features(tally, table)
+            table = self.shaped(tally, table)
             self.count_output(tally, output)
         except Exception:
             self.fail(tally)
@@ -183,7 +211,7 @@ class ModelMonitor:
         if self.commit(tally, "ok", None) and self.wants_record(prediction):
             whole = b"" if request_body is None else request_body
             plain = (prediction, whole, table, output, "ok", tally.rows, None)
-            if key is None and type(whole) is bytes and self.record_plain(*plain):
+            if key is None and not observed and type(whole) is bytes and self.record_plain(*plain):
                 return prediction.text
             try:
                 body = body_of(request_body, self.settings.max_body_bytes)
@@ -191,7 +219,8 @@ class ModelMonitor:
                 self._lose_record()
             else:
                 content = features if table is None else table
-                self.record(prediction, body, content, output, "ok", tally.rows, None, key=key)
+                derived = self.derived(tally, observed)
+                self.record(prediction, body, content, output, "ok", tally.rows, None, key=key, derived=derived)
         return prediction.text
 
     def findable(
@@ -270,13 +299,14 @@ class ModelMonitor:
         duration: float | None,
         reply: Reply | None = None,
         key: str | None = None,
+        derived: Any = None,
     ) -> None:
         """Pack the record of a prediction, which `wants_record` has chosen, and queue it for the sinks.
 
         `RecordMaker.make` explains the arguments. This never raises and never waits.
         """
         try:
-            record = self._records.make(prediction, body, features, output, status, rows, duration, reply, key)
+            record = self._records.make(prediction, body, features, output, status, rows, duration, reply, key, derived)
             if self._redact is not None:
                 record = self._redact(record)
             self._recorders.record(prediction.time_ns, record)
@@ -298,7 +328,7 @@ class ModelMonitor:
         Args:
             body: Whole body of the request; None if it is not known.
         """
-        if self._redact is not None or body is None or len(body) > self.settings.max_body_bytes:
+        if self._derives or self._redact is not None or body is None or len(body) > self.settings.max_body_bytes:
             return False
         if not isinstance(features, Table) or not features.is_plain:
             return False
@@ -318,6 +348,32 @@ class ModelMonitor:
         except Exception:
             self._lose_record()
         return True
+
+    def shaped(self, tally: Tally, table: Rows) -> Rows:
+        """Return the rows of a prediction after they were counted, each vector a value of its own."""
+        if isinstance(tally, DerivedTally) and tally.extended is not None and table is not None:
+            return tally.extended.table
+        return table
+
+    def take_observed(self, tally: Tally, observed: Mapping[str, Any]) -> None:
+        """Take values that a view observes, if there are derived variables."""
+        if isinstance(tally, DerivedTally):
+            tally.observed.update(observed)
+
+    def derived(self, tally: Tally, observed: Mapping[str, Any] | None) -> Any:
+        """Return the derived values of a prediction as its record stores them; None if there are none.
+
+        Args:
+            tally: Additions of the prediction, committed.
+            observed: Values that the view observed, by name; None for none.
+        """
+        try:
+            if isinstance(tally, DerivedTally):  # by which records tell that features did not fit
+                return None if tally.extended is None else tally.extended.by_name(tally.observed)
+            return plain(dict(observed)) if observed else None
+        except Exception:
+            self.complain("The derived values of a prediction could not be recorded; the response is not affected.")
+            return None
 
     def _lose_record(self) -> None:
         """Count a record that cannot be made or redacted; it must not be sent in part."""

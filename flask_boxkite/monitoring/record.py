@@ -86,6 +86,7 @@ class RecordMaker:
         duration: float | None,
         reply: Reply | None = None,
         key: str | None = None,
+        derived: Any = None,
     ) -> dict[str, Any]:
         """Return the record, of plain JSON types.
 
@@ -99,6 +100,7 @@ class RecordMaker:
             duration: Seconds from request to response; None if not known.
             reply: The raw response, if it is to be kept.
             key: Caller's own key of the prediction; None if it has none.
+            derived: Values of derived variables by name, as plain JSON, or a list of these; None if there are none.
 
         Raises:
             ValueError: Features or output are nested more deeply than receivers can read.
@@ -117,6 +119,8 @@ class RecordMaker:
         record["duration_ms"] = None if duration is None else int(duration * 1_000_000) / 1000
         record["rows"] = rows or 1
 
+        if derived is not None:
+            record["derived"] = derived
         if key is not None:
             record["key"] = key
         if body.is_truncated:

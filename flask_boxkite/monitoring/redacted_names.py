@@ -22,7 +22,12 @@ def other_names(redact: Sequence[str] | Callable[..., Any], baselines: Iterable[
         redact: Value of the setting.
         baselines: Baselines of the models; without any, no name can be judged.
     """
-    variables = [variable.name for baseline in baselines if baseline for variable in baseline.distributions]
+    variables = [
+        name
+        for baseline in baselines
+        if baseline
+        for name in dict.fromkeys([*(item.name for item in baseline.distributions), *baseline.columns])
+    ]
     if callable(redact) or not variables:
         return {}
     others = [path for path in redact if not Redaction([path], ()).names_one(variables)]

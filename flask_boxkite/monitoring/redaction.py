@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from flask_boxkite.derived.given import ObservedRecipe
+from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.naming import REDACTED
 from flask_boxkite.values.conversion import plain
 
@@ -41,13 +43,14 @@ def redaction(
     redact: Sequence[str] | Callable[[Record], Any],
     feature_names: Sequence[str],
     output_names: Sequence[str] = (),
+    derived: Sequence[Recipe] = (),
 ) -> Redaction | Callable[[Record], Record] | None:
     """Return a function that redacts a record as the setting ``BOXKITE_REDACT`` demands; None if it is empty.
 
     The function raises an error if a callable in the setting does, or does not return a record.
     """
     if not callable(redact):
-        return Redaction(redact, feature_names, output_names) if redact else None
+        return Redaction(redact, feature_names, output_names, derived) if redact else None
 
     def call(record: Record) -> Record:
         # A copy, since the view may still use the very objects of the record.
@@ -68,9 +71,17 @@ class Redaction:
             and output within a document is unknown, so there a path matches from any of its parts on. Case is ignored.
         feature_names: Names of the features that arrive by position.
         output_names: Names of the outputs that arrive by position.
+        derived: Recipes of derived variables. Variables of a hidden column are hidden; functions and whole rows, which
+            may have read any column, have hidden ones if anything in the features is hidden.
     """
 
-    def __init__(self, paths: Sequence[str], feature_names: Sequence[str], output_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        feature_names: Sequence[str],
+        output_names: Sequence[str] = (),
+        derived: Sequence[Recipe] = (),
+    ) -> None:
         # A whole path is also a name, since the name of a field may contain dots.
         self._names = frozenset(map(_folded, paths))
         self._paths: _Paths = tuple(parts for path in paths for parts in _ways(path))
@@ -79,6 +90,7 @@ class Redaction:
         self._columns = self._names.union(path[-1] for path in self._paths)
         self._features = _Positions(feature_names, self._is_column)
         self._outputs = _Positions(output_names, self._is_column)
+        self._always, self._with_rows, self._with_any = _derived_names(derived, self._is_column)
 
     def hidden(self, document: Any) -> Any:
         """Return a document without the values of those fields; a list becomes as many placeholders as it had values.
@@ -113,6 +125,8 @@ class Redaction:
         if after["features"] == REDACTED and rows > 1:  # one placeholder per row
             after["features"] = [[REDACTED]] * rows
 
+        if "derived" in record:
+            after["derived"] = self._redacted_derived(record["derived"], after["features"])
         after["output"] = self._redacted_output(record["output"])
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:
@@ -201,6 +215,20 @@ class Redaction:
         after = self._without(features, self._tails, _gone)
         return after if after is None or _has_rows_by_name(after) else self._features.without(after)
 
+    def _redacted_derived(self, derived: Any, features: Any) -> Any:
+        """Hide the derived values that may show a hidden one."""
+        hidden = self._always
+        if _holds_placeholder(features):
+            hidden = hidden | self._with_any
+        if _is_placeholder(features):  # any column may be hidden
+            hidden = hidden | self._with_rows
+        rows = derived if isinstance(derived, list) else [derived]
+        after = [
+            {name: REDACTED if name in hidden or self._is_name(name) else value for name, value in row.items()}
+            for row in rows
+        ]
+        return after if isinstance(derived, list) else after[0]
+
     def _redacted_output(self, output: Any) -> Any:
         after = self._without(output, self._tails, _gone)
         if after is None or not self._outputs.hidden:
@@ -269,6 +297,36 @@ class _Positions:
             return REDACTED
         after = [_at_positions(row, self.hidden, _gone) if len(row) == self._count else REDACTED for row in rows]
         return after if are_rows else after[0]
+
+
+def _derived_names(
+    derived: Sequence[Recipe], is_hidden: Callable[[Any], bool]
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return variables of hidden columns, variables of other columns, and variables of whole rows."""
+    always: list[str] = []
+    with_rows: list[str] = []
+    with_any: list[str] = []
+    for recipe in derived:
+        if recipe.column is not None:
+            (always if is_hidden(recipe.column) else with_rows).extend(recipe.names)
+        elif not isinstance(recipe, ObservedRecipe):
+            with_any.extend(recipe.names)
+    return frozenset(always), frozenset(with_rows), frozenset(with_any)
+
+
+def _is_placeholder(features: Any) -> bool:
+    """Return whether features are hidden as a whole."""
+    rows = features if isinstance(features, list) else [features]
+    return any(row in (REDACTED, [REDACTED]) for row in rows)
+
+
+def _holds_placeholder(value: Any) -> bool:
+    """Return whether anything in a value is hidden."""
+    if isinstance(value, dict):
+        return any(map(_holds_placeholder, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_placeholder, value))
+    return bool(value == REDACTED)
 
 
 def _folded(name: Any) -> str:

@@ -49,6 +49,8 @@ class CountsCommon(Protocol):
 
 def short_way(counter: PredictionCounter) -> CountsCommon | None:
     """Return the short way of a model's predictions; None if it has none."""
+    if counter.inputs is not counter.features:  # derived variables take the general way
+        return None
     if len(counter.features.names) < 2 or len(counter.outputs.names) != 1:
         return None
     if native is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.compiled import native
 from flask_boxkite.live.increments import Increments
 
-__all__ = ["Tally"]
+if TYPE_CHECKING:
+    from flask_boxkite.live.deriving import Extended
+
+__all__ = ["DerivedTally", "Tally"]
 
 
 class Tally(Increments):
@@ -46,3 +51,19 @@ class Tally(Increments):
 
 if native is not None:
     Tally = native.Tally  # type: ignore[misc]
+
+
+class DerivedTally(Tally):
+    """The additions of a prediction with derived variables.
+
+    Attributes:
+        extended: Rows of all features; None if none were found.
+        observed: Values that the view observes, by name.
+    """
+
+    __slots__ = ("extended", "observed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extended: Extended | None = None
+        self.observed: dict[str, Any] = {}

@@ -17,10 +17,11 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from flask_boxkite.baseline import Baseline
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.records.decoding import NOT_THERE, Record
 
-__all__ = ["Aligner", "OpenAligner", "Row", "named", "rows_in"]
+__all__ = ["Aligner", "DerivedAligner", "OpenAligner", "Row", "aligner_of", "named", "rows_in"]
 
 Row: TypeAlias = "Sequence[Any]"
 
@@ -119,13 +120,114 @@ class Aligner:
         return _ordered(table, self.features)
 
 
+class DerivedAligner(Aligner):
+    """Lays out records of a model with derived variables: features that came, then derived ones, then others.
+
+    A record has derived values if its features fitted while serving, and only then its rows count. They are taken from
+    there, not computed again.
+
+    Args:
+        baseline: Baseline with derived variables.
+        others: Names of more features, as for `Aligner`.
+
+    Attributes:
+        features: Names of the features that come by name: given ones and others.
+    """
+
+    def __init__(self, baseline: Baseline, others: Sequence[str] = ()) -> None:
+        given = [item.name for item in baseline.given]
+        super().__init__(given, [item.name for item in baseline.outputs], others)
+        places = {name: place for place, name in enumerate(baseline.columns)}
+        self._places = [places[name] for name in given]
+        self._columns = len(places)
+        self._derived = [name for recipe in baseline.derived for name in recipe.names]
+
+    def single_rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]] | None:
+        """Return one row of features and one of outputs for each record; None if one has another form."""
+        outputs = list(map(_output, records))
+        if set(map(_rows, records)) != {1} or not _SCALARS.issuperset(map(type, outputs)) or len(self.outputs) > 1:
+            return None
+        features: list[Row] = []
+        for record in records:
+            rows = self.feature_rows(record)
+            if rows is None:
+                return None
+            features += rows
+        return features, list(zip(outputs, strict=True))
+
+    def has_own(self, record: Record) -> bool:
+        """Say whether a record has derived values, and so features that fit."""
+        return record.derived is not None
+
+    def feature_rows(self, record: Record) -> list[Row] | None:
+        """Return the rows of features, or None if there are none that fit."""
+        derived = _derived_rows(record)
+        if derived is None:
+            return None
+        came = [record.features] if record.rows == 1 else record.features
+        if not isinstance(came, list) or len(came) != record.rows:
+            return None
+        rows: list[Row] = []
+        for given, own in zip(map(self._given_row, came), derived, strict=True):
+            if given is None:
+                return None
+            rows.append([*given[: self._width], *map(own.get, self._derived), *given[self._width :]])
+        return rows
+
+    def _given_row(self, features: Any) -> Row | None:
+        """Return the given features and the others of one row."""
+        if isinstance(features, Struct):
+            return astuple(features)
+        if isinstance(features, dict):
+            return [features.get(name) for name in self.features]
+        if not self._places:  # a vector alone, say
+            return self._no_others
+        if not isinstance(features, list) or len(features) != self._columns:
+            return None
+        return [*(features[place] for place in self._places), *self._no_others]
+
+
+def _derived_rows(record: Record) -> list[dict[str, Any]] | None:
+    """Return the derived values of each row by name; None if the record has none."""
+    derived = record.derived
+    rows = [derived] if record.rows == 1 else derived
+    if not isinstance(rows, list) or len(rows) != record.rows or not all(isinstance(row, dict) for row in rows):
+        return None
+    return rows
+
+
+def aligner_of(baseline: Baseline, others: Sequence[str] = ()) -> Aligner:
+    """Return the aligner of a baseline's records.
+
+    Args:
+        baseline: Baseline, in whose order rows are laid out.
+        others: Names of more features, as for `Aligner`.
+    """
+    if baseline.derived:
+        return DerivedAligner(baseline, others)
+    features, outputs = ([item.name for item in items] for items in (baseline.features, baseline.outputs))
+    return Aligner(features, outputs, others)
+
+
 class OpenAligner(Aligner):
     """Lays out records of all forms, of several models, say: rows that do not fit get the names of `named`."""
 
     def feature_rows(self, record: Record) -> list[Row] | None:
-        """Return the rows of features."""
+        """Return the rows of features, and of derived values."""
         rows = super().feature_rows(record)
-        return _by_name("feature", record.features, record.rows, self.features) if rows is None else rows
+        if rows is None:
+            rows = _by_name("feature", record.features, record.rows, self.features)
+        derived = _derived_rows(record)
+        if derived is None or len(rows) != len(derived):
+            return rows
+        return [
+            [own.get(name, value) for name, value in zip(self.features, row, strict=True)]
+            for row, own in zip(rows, derived, strict=True)
+        ]
+
+    def single_rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]] | None:
+        """Return rows as `Aligner` does; None if a record has derived values."""
+        return None if any(record.derived is not None for record in records) else super().single_rows(records)
 
     def output_rows(self, record: Record) -> list[Row] | None:
         """Return the rows of outputs."""

@@ -29,7 +29,7 @@ from flask_boxkite.performance.challenge import ALPHA, ChallengeReport, Contesta
 from flask_boxkite.performance.pair_reader import PairReader
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.quoting import printable
-from flask_boxkite.records.alignment import Aligner
+from flask_boxkite.records.alignment import Aligner, aligner_of
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record, decoder
@@ -158,7 +158,7 @@ class Records:
             baseline: Baseline whose features and outputs become columns; None for all that the records have.
         """
         columns = self._columns(baseline)
-        return Frame(columns, lambda: self._chunks(columns.features))
+        return Frame(columns, lambda: self._chunks(columns.by_name))
 
     def _columns(self, baseline: AnyBaseline | None) -> Columns:
         if baseline is not None:
@@ -485,7 +485,9 @@ class Records:
         features = [] if key in IDS else [item.name for item in baseline.features]
         others = () if key in (*IDS, *features) else (key,)
         rows = ModelRows(value_of, key, [*features, *others])
-        aligner = Aligner(features, [item.name for item in baseline.outputs], others)
+        aligner = (
+            aligner_of(baseline, others) if features else Aligner((), [item.name for item in baseline.outputs], others)
+        )
         for chunk in self._chunks(aligner.features, files=files):
             rows.add(chunk, aligner)
             self._model()
@@ -523,11 +525,14 @@ class Records:
         """
         # For training only.
         from flask_boxkite.baseline.training.build import build_baseline
+        from flask_boxkite.baseline.training.deriving import recorded
         from flask_boxkite.baseline.training.options import BaselineOptions
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)
-        table = Frame(columns, lambda: self._answered(columns.features)).variables()
+        if known is None:  # a request does not hold them, so they are no features without their recipes
+            columns = columns.without_derived()
+        table = Frame(columns, lambda: self._answered(columns.by_name)).variables()
         served = self._model() or self._wanted.model
         if not len(table):
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
@@ -546,12 +551,16 @@ class Records:
             table.select(list(called.values())).rename_columns(list(called))
             for called in (columns.feature_columns, columns.output_columns)
         )
+        derive = None
+        if known is not None and known.derived:
+            features, derive = recorded(features, known)
         made = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
             BaselineOptions.of(**options),
             model=model or served or "default",
             version=version,
+            derive=derive,
         )
         if path is not None:
             made.dump(path)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records.alignment import named, rows_in
+from flask_boxkite.records.alignment import Aligner, OpenAligner, aligner_of, named, rows_in
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.times import to_seconds
@@ -58,12 +58,16 @@ class Columns:
         outputs: Names of the outputs.
         texts: Textual features and outputs, as pairs of ``feature`` or ``output`` and the name; the others are numbers.
         is_open: Whether the columns were collected from records of any form, instead of one baseline.
+        derived: Names of derived variables among the features.
+        baseline: Baseline of the columns; None for records of any form.
     """
 
     features: tuple[str, ...]
     outputs: tuple[str, ...]
     texts: frozenset[tuple[str, str]]
     is_open: bool = False
+    derived: frozenset[str] = frozenset()
+    baseline: Baseline | None = None
 
     @classmethod
     def of(cls, baseline: Baseline) -> Columns:
@@ -74,7 +78,24 @@ class Columns:
             if item.is_time or (not isinstance(item, Continuous) and item.is_text)
         }
         features, outputs = (tuple(item.name for item in items) for items in (baseline.features, baseline.outputs))
-        return cls(features, outputs, frozenset(texts))
+        derived = frozenset(name for recipe in baseline.derived for name in recipe.names)
+        return cls(features, outputs, frozenset(texts), derived=derived, baseline=baseline)
+
+    def aligner(self) -> Aligner:
+        """Return an aligner that lays out records in the order of the columns."""
+        if self.baseline is not None:
+            return aligner_of(self.baseline)
+        return OpenAligner(self.features, self.outputs)
+
+    def without_derived(self) -> Columns:
+        """Return the other columns."""
+        features = tuple(name for name in self.features if name not in self.derived)
+        return replace(self, features=features, derived=frozenset())
+
+    @property
+    def by_name(self) -> tuple[str, ...]:
+        """The names of the features that a record has among its features."""
+        return tuple(name for name in self.features if name not in self.derived or self.is_open)
 
     @property
     def has_unnamed(self) -> bool:
@@ -116,13 +137,18 @@ def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
         BoxkiteError: There are more than `MOST_COLUMNS` features or outputs, or their names are too long.
     """
     kinds: dict[str, dict[str, bool]] = {"feature": {}, "output": {}}
+    derived: set[str] = set()
     for chunk in chunks:
         for record in chunk:
             for side, value in (("feature", record.features), ("output", record.output)):
                 for row in rows_in(value, record.rows):
                     _note(side, row, kinds[side])
+            for row in () if record.derived is None else rows_in(record.derived, record.rows):
+                if isinstance(row, dict):
+                    derived.update(row.keys() - kinds["feature"])
+                    _note("feature", row, kinds["feature"])
     texts = {(side, name) for side, names in kinds.items() for name, is_text in names.items() if is_text}
-    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), is_open=True)
+    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), True, frozenset(derived))
 
 
 def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:

@@ -29,7 +29,7 @@ from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.pair_cells import pair_cells
 from flask_boxkite.payloads import Table
-from flask_boxkite.records.alignment import Aligner, Row
+from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
@@ -110,7 +110,7 @@ class RecordCounter:
         self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of
-        self.aligner = Aligner(self._features.names, self._outputs.names, others)
+        self.aligner = aligner_of(baseline, others)
         self.segments: dict[str, SegmentCounts] = {}
         self._failed = FailedRows(layout, self._features)
 

@@ -53,6 +53,7 @@ def _decoder(names: tuple[str, ...] | None, is_whole: bool) -> Decode:
         ("created_at", _Seconds),
         ("features", features, None),
         ("output", Any, None),
+        ("derived", Any, None),
         ("status", optional, None),
         ("rows", _RowCount, 1),
         ("model", optional, None),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records.alignment import Aligner, OpenAligner, Row
+from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns, number_or_none, text_or_none
 from flask_boxkite.records.decoding import Record
 
@@ -45,7 +45,7 @@ class Frame:
     def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record]]]) -> None:
         self._arrow = _required("pyarrow")
         self._read = read
-        self._aligner = (OpenAligner if columns.is_open else Aligner)(columns.features, columns.outputs)
+        self._aligner = columns.aligner()
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
         self._variables = (*self._features, *self._outputs)

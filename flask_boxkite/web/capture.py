@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from copy import deepcopy
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -21,9 +22,9 @@ from flask_boxkite.monitoring.hints import features_hint, output_hint
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import NOT_TAKEN, CountsCommon
-from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output, readable
+from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.ids import PredictionId
 from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import QUERY, Options
@@ -83,6 +84,7 @@ class Capture(RequestFeatures):
     _output: Any = None
     _key: RequestKey | None = None  # set only if the view has the option
     _beside: tuple[str, ...] = ()  # names of other models with a prediction in this request
+    observed: dict[str, Any] | None = None  # values that the view observes, by name
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class Capture(RequestFeatures):
         self.model = model
         self.prediction = prediction = model.new_id()
         self.prediction_id = prediction.text if model.has_header_ids else _quoted(prediction.text)
-        self.tally = Tally()
+        self.tally = model.new_tally()
         self._options = options
         self._config = config
         self._keeps_long_bodies = keeps_long_bodies
@@ -107,6 +109,14 @@ class Capture(RequestFeatures):
         """Note that the view has called ``log_prediction`` itself, and the id that it got."""
         self.is_logged = text
         self.prediction_id = text if self.model.has_header_ids else _quoted(text)
+
+    def observe(self, values: Mapping[str, Any]) -> None:
+        """Take values that the view observes, as they are now."""
+        try:
+            kept = {name: deepcopy(plain(value)) for name, value in values.items()}
+            self.observed = {**(self.observed or {}), **kept}
+        except Exception:
+            self.model.complain("Observed values could not be read; the response is not affected.")
 
     def id_beside(self, model: ModelMonitor) -> PredictionId:
         """Return the id of a prediction of another model; the first one of each model begins as the request's."""
@@ -198,7 +208,7 @@ class Capture(RequestFeatures):
         if table is None:
             return
         self.model.count_features(self.tally, table)
-        self._keep(table)
+        self._keep(self.model.shaped(self.tally, table))
 
     # --- after the view ----------------------------------------------------------------------------------------------
 
@@ -337,7 +347,9 @@ class Capture(RequestFeatures):
                 if not (model.logs_all or model.wants_record(self.prediction)):
                     return
                 prediction, body, table = self.prediction, self._body, self._table
-                if not model.record_plain(prediction, body, table, self._output, "ok", 1, duration):
+                if self.observed is not None or not model.record_plain(
+                    prediction, body, table, self._output, "ok", 1, duration
+                ):
                     self._record("ok", duration, None)
             else:
                 self._finish(status_code, response, duration)
@@ -360,6 +372,8 @@ class Capture(RequestFeatures):
             self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
 
         model = self.model
+        if self.observed is not None:
+            model.take_observed(self.tally, self.observed)
         predictions = model.commit(self.tally, status, duration)
         if self._key is not None:
             self._finish_key(self._key, status)
@@ -403,7 +417,7 @@ class Capture(RequestFeatures):
     def _features_hint(self) -> str:
         pick = self._options.features
         seen = self._query_string if pick == QUERY else self._seen_body()
-        return features_hint(seen, self._content_type, self.model.counter.features.names, pick)
+        return features_hint(seen, self._content_type, self.model.counter.inputs.names, pick)
 
     def _seen_body(self) -> bytes | None:
         """Return the body whose keys a message may quote; None if it was not read completely."""
@@ -424,7 +438,7 @@ class Capture(RequestFeatures):
         tee, rows = self._tee, self.tally.rows
         output = self._output if status == "ok" else None
         key = None if self._key is None else self._key.shown
-        if tee is None and reply is None and key is None:
+        if tee is None and reply is None and key is None and self.observed is None:
             plain = (self.prediction, self._body, self._table, output, status, rows, duration)
             if self.model.record_plain(*plain):
                 return
@@ -432,7 +446,8 @@ class Capture(RequestFeatures):
         limit = self.model.settings.max_body_bytes
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
-        self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply, key)
+        derived = self.model.derived(self.tally, self.observed)
+        self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply, key, derived)
 
 
 def _quoted(text: str) -> str:

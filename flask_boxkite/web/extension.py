@@ -20,11 +20,12 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
+from flask_boxkite.monitoring.functions import checked_functions
 from flask_boxkite.web.access import Guard, PageAccess
 from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
 from flask_boxkite.web.options import Options, Pick, check_key
-from flask_boxkite.web.predict import current_capture, predicting
+from flask_boxkite.web.predict import current_capture, predicting, warn_once
 from flask_boxkite.web.views import PredictedView, routed
 
 if TYPE_CHECKING:
@@ -48,19 +49,28 @@ class Boxkite:
         app: The app to register with; or call `init_app` later.
         name: Name of the app; None for the name that Flask gave it. It keeps the counts apart from other apps that
             monitor the same model with the same baseline. ``BOXKITE_NAME`` names the service, and both count.
+        derive: Functions of derived variables, by the names that they have in training, or by model and name:
+            ``{"debt_ratio": function}`` or ``{"credit": {"debt_ratio": function}}``. All else that is derived is in
+            the baseline.
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
     """
 
     def __init__(
-        self, app: Flask | None = None, *, name: str | None = None, dashboard_guard: Guard | None = None
+        self,
+        app: Flask | None = None,
+        *,
+        name: str | None = None,
+        derive: Mapping[str, Any] | None = None,
+        dashboard_guard: Guard | None = None,
     ) -> None:
         if dashboard_guard is not None and not callable(dashboard_guard):
             msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
             raise ConfigError(msg)
         self._dashboard_guard = dashboard_guard
         _check_name("name", name)
+        self._derive = checked_functions(derive)
         self._name = name
         self._states: WeakSet[MonitoredApp] = WeakSet()
         self._predicted: list[PredictedView] = []
@@ -83,8 +93,8 @@ class Boxkite:
             name: Name of the app, instead of the one that this object got; see `Boxkite`.
 
         Raises:
-            ConfigError: A setting is wrong, *app* is not a Flask app, it has a monitor already, or it routes a view of
-                a model that it does not have.
+            ConfigError: A setting is wrong, *app* is not a Flask app, it has a monitor already, it routes a view of a
+                model that it does not have, or a baseline needs a function that is missing.
             BaselineError: A baseline is missing or invalid.
         """
         app = _checked_app(app)
@@ -94,7 +104,7 @@ class Boxkite:
             raise ConfigError(msg)
         settings = Settings.from_mapping(app.config)
         baselines = load_baselines(settings.baseline) if settings.enabled else {}
-        monitor = AppMonitor(settings, app.name, baselines, name or self._name)
+        monitor = AppMonitor(settings, app.name, baselines, name or self._name, derive=self._derive)
         for view in routed(app, self.predicted):
             monitor.check_model(view.model)
         _log_set_up(monitor)
@@ -183,6 +193,7 @@ class Boxkite:
         model: str | None = None,
         *,
         key: str | int | None = None,
+        observed: Mapping[str, Any] | None = None,
     ) -> str:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
@@ -199,6 +210,7 @@ class Boxkite:
             key: Caller's own key of the prediction, as for `predict`, whose option does not reach predictions that are
                 logged by hand. Anything else than a text or an integer is no key. ``BOXKITE_REDACT`` hides it by the
                 name ``key``.
+            observed: Values as for `observe`, by name, beside those that the view has observed of this model.
 
         Returns:
             The prediction id.
@@ -206,16 +218,36 @@ class Boxkite:
         monitor = self._state().monitor.model(model)
         capture = current_capture()
         if capture is None:
-            return monitor.log_prediction(request_body, features, output, key=key)
+            return monitor.log_prediction(request_body, features, output, key=key, observed=observed)
         if capture.model is not monitor:
-            return monitor.log_as(capture.id_beside(monitor), request_body, features, output, key=key)
+            beside = capture.id_beside(monitor)
+            return monitor.log_as(beside, request_body, features, output, key=key, observed=observed)
 
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
         is_told = capture.is_told and not capture.is_logged
-        text = monitor.log_as(prediction, request_body, features, output, key=key, is_told=is_told)
+        observed = {**(capture.observed or {}), **(observed or {})}
+        text = monitor.log_as(prediction, request_body, features, output, key=key, is_told=is_told, observed=observed)
         capture.take_logged(text)
         return text
+
+    def observe(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Watch values that a decorated view computes, such as ``monitor.observe(shap_income=0.3, tokens=812)``.
+
+        They are counted as variables that are `Observed` in training; others only stand in the record. It never raises.
+        Outside of a decorated view, give them to `log_prediction`.
+
+        Args:
+            values: Values by name, where a name is no word of Python; as *named*.
+            **named: Value for one row; for n rows a list or array of n, or one value for all.
+        """
+        capture = current_capture()
+        if capture is None:
+            warn_once(
+                "observe() is called outside of a view with @monitor.predict: give 'observed' to log_prediction()."
+            )
+            return
+        capture.observe({**(values or {}), **named})
 
     def log_outcome(
         self,

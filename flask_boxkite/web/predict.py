@@ -17,7 +17,7 @@ from flask_boxkite.web.options import Options
 from flask_boxkite.web.return_values import is_reply, json_value
 from flask_boxkite.web.views import view_name
 
-__all__ = ["current_capture", "predicting"]
+__all__ = ["current_capture", "predicting", "warn_once"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -137,6 +137,13 @@ def _warn_uncounted(view: Callable[..., Any], message: str) -> None:
     if (name, message) not in _warned:
         _warned.add((name, message))
         logger.warning(message, name)
+
+
+def warn_once(message: str) -> None:
+    """Log a message, once in this process."""
+    if ("", message) not in _warned:
+        _warned.add(("", message))
+        logger.warning(message)
 
 
 def current_capture() -> Capture | None:

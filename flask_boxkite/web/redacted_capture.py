@@ -134,7 +134,7 @@ class RedactedCapture(Capture):
         counted = self._table
         if not (isinstance(shown, Table) and isinstance(counted, Table)) or shown.names == counted.names:
             return shown
-        names = self.model.counter.features.nesting.flatten(shown, shown.names or ())
+        names = self.model.counter.inputs.nesting.flatten(shown, shown.names or ())
         if names != counted.names:  # all nested values are hidden
             return REDACTED
         # A value below a hidden one is hidden, not missing.

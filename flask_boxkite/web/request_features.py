@@ -83,7 +83,7 @@ class RequestFeatures:
         try:
             self._table = table.kept()
         except RecursionError:  # no features are nested so deeply
-            self.tally = Tally()
+            self.tally = self.model.new_tally()
 
     def _find_encoded(self, request: Request, body: bytes) -> Table | None:
         """Find the features in a body that is not plain JSON: compressed, binary tensors, or JSON lines."""

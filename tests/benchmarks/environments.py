@@ -23,6 +23,7 @@ BOXKITE_REQUIREMENT = "boxkite==0.0.5"
 PROFILERS = {
     "whylogs": ("whylogs==1.6.4", "pandas>=2.2"),
     "evidently": ("evidently==0.7.23", "pandas>=2.2,<3"),
+    "vectors": ("alibi-detect==0.12.0", "evidently==0.7.23", "pandas>=2.2,<3"),
     "nannyml": ("nannyml==0.13.1", "statsmodels", "pandas>=2.2,<3"),
 }
 """What each needs; pandas 3 has no longer what the last two import, and NannyML does not declare one of its own."""

@@ -18,6 +18,7 @@ from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.rebinning import ColumnCounter, count_columns, recount
 from flask_boxkite.config import Settings
+from flask_boxkite.derived import Text
 from flask_boxkite.drift.report import drift_report
 from flask_boxkite.drift.wording import size_cell
 from flask_boxkite.errors import BinMismatchError
@@ -409,3 +410,27 @@ def test_data_of_another_format_is_told_the_suffixes(name: str) -> None:
         "format, '.gz' after that.\n"
     )
     assert "suffix" not in compare("a.prom", "nothing").output
+
+
+# --- derived variables ----------------------------------------------------------------------------------------------
+
+
+def test_derived_variables_are_compared_by_their_recipes(rng: np.random.Generator) -> None:
+    """Other words of training measure unknown words otherwise; a length is a length."""
+    texts = [" ".join(rng.choice(["a", "bc", "def"], rng.integers(1, 9))) for _ in range(400)]
+    for name, words in (("first", "{}"), ("second", "no {}")):
+        data = {"age": rng.normal(40, 9, 400), "comment": [words.format(text) for text in texts]}
+        ModelMonitoringService.export_text(
+            data, path=f"{name}.prom", bins={"age": [20, 40, 60]}, derive={"comment": Text("comment")}
+        )
+        pl.DataFrame(data).write_parquet(f"{name}.parquet")
+
+    result = compare("first.prom", "second.prom")
+    assert "it is measured by other words, vectors or rows of training in the other baseline" in result.stderr
+    assert "'comment.unknown_words'" in result.stderr
+    assert [row["name"] for row in variables("first.prom", "first.prom")] != []
+    of_data = compare("first.prom", "second.parquet")
+    assert of_data.exit_code == 0
+    assert "Derived from rows, so not compared with data: 'comment.length', 'comment.words'," in of_data.stderr
+    assert [row["name"] for row in variables("first.prom", "second.parquet")] == ["age"]
+    assert compare("first.prom", "second.parquet", "--exclude", "comment.words").exit_code == 0

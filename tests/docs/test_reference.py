@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flask_boxkite import Boxkite, ModelMonitoringService, naming
 from flask_boxkite.cli import boxkite
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.derived import Row
 from flask_boxkite.monitoring.findings import bytes_text
 from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.provision import RuleOptions, rules_text
@@ -59,6 +60,7 @@ def section(text: str, heading: str) -> str:
 
 PUBLIC = (
     "flask_boxkite",
+    "flask_boxkite.derived",
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
     *(f"flask_boxkite.{module}" for module in ("performance.report", "performance.challenge", "records", "testing")),
 )
@@ -166,7 +168,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
         path = tmp_path_factory.mktemp(kind) / "baseline.prom"
         actual = rng.normal(0, 1, 300) if labels is None else rng.choice(labels, 300)
         inference = rng.random(300) if kind != "classes" else rng.choice(labels or [], 300)
-        ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False)
+        derive = {"row": Row()}
+        ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False, derive=derive)
         service = ModelMonitoringService(path, sink=RecordingSink())
         prediction = service.log_prediction(None, {"age": 41, "country": "AT"}, output)
         service.log_outcome(prediction, actual[0].item())
@@ -230,6 +233,7 @@ LABEL_VALUES: dict[str, tuple[str, ...]] = {
     "`state` of features": naming.FAILED_STATES,
     "`state` of files": naming.STATE_FILES,
     "`metric`": tuple(METRICS),
+    "`derived`": ("text", "vector", "row", "function", "observed"),
 }
 
 
@@ -349,6 +353,8 @@ def test_the_fields_of_a_record_are_all_there() -> None:
     @monitor.predict(key="order")
     def score() -> object:
         request.get_data()
+        if request.get_json(silent=True) == {"age": 41, "order": "A-7"}:
+            monitor.observe(tokens=12)
         return next(answers)
 
     client = app.test_client()

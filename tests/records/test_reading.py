@@ -205,7 +205,7 @@ def test_a_reading_can_be_repeated_and_sees_what_is_new(tmp_path: Path) -> None:
 
 def test_records_come_whole(tmp_path: Path) -> None:
     """Fields that only some have are there too."""
-    others = {"body_encoding": "base64", "body_truncated": True, "key": "17"}
+    others = {"derived": {"text.length": 4}, "body_encoding": "base64", "body_truncated": True, "key": "17"}
     item = record({"city": "Zürich \N{SNOWMAN}"}, request_body="YWJj", **others)
     write(tmp_path, item)
     assert list(Records(tmp_path)) == [item]

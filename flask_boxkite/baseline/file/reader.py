@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -23,8 +23,10 @@ from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.pairs import PairSamples
 from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
-from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
+from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
+from flask_boxkite.derived.documents import recipe_of
+from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
 from flask_boxkite.promtext.sample import Sample, parse_any_sample, unescape
@@ -50,6 +52,7 @@ class _FileVariable:
     width: int
     is_time: bool
     missing_texts: frozenset[str]
+    is_derived: bool
     line: int
     buckets: list[Sample] = field(default_factory=list)
     categories: list[Sample] = field(default_factory=list)
@@ -70,7 +73,7 @@ def load(path: Path) -> BaselineContents:
             fail(f"it is empty. {HINT}")
         if legacy.is_legacy(samples):
             return legacy.read(samples, helps, comments, int(path.stat().st_mtime))
-        return _assembled(samples)
+        return _assembled(samples, comments)
     except OSError as error:
         msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {HINT}"
         raise BaselineError(msg, path=str(path)) from error
@@ -86,7 +89,8 @@ def loads(text: str) -> BaselineContents:
     Raises:
         BaselineError: The text is not a valid baseline.
     """
-    return _assembled(list(_samples(text.split("\n"), {}, {})))
+    comments: dict[str, str] = {}
+    return _assembled(list(_samples(text.split("\n"), {}, comments)), comments)
 
 
 def _samples(
@@ -138,7 +142,7 @@ def _check_labels(sample: Sample) -> None:
 # --- assembling ------------------------------------------------------------------------------------------------------
 
 
-def _assembled(samples: Sequence[Sample]) -> BaselineContents:
+def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _FileVariable] = {}
@@ -168,6 +172,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
         collisions,
         validation.validation(features, outputs),
         pairs.pairs(features, outputs),
+        *_derived(comments, variables),
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:
@@ -177,6 +182,25 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
         fail(f"{fact} Export it again.", about.line)
 
     return baseline
+
+
+def _derived(
+    comments: Mapping[str, str], variables: Mapping[tuple[str, str], _FileVariable]
+) -> tuple[tuple[Recipe, ...], tuple[str, ...]]:
+    """Return the recipes of derived variables, and the names of a row's values."""
+    texts = [comments[name] for name in (f"{RECIPE}{number}" for number in range(len(comments))) if name in comments]
+    try:
+        recipes = tuple(recipe_of(json.loads(text)) for text in texts)
+        inputs = json.loads(comments.get(INPUTS, "[]"))
+    except (ValueError, RecursionError):
+        fail("the recipe of a derived variable is damaged, or from a later release. Export the file again.")
+    if not isinstance(inputs, list) or not all(isinstance(name, str) for name in inputs):
+        fail(f"the comment '{INPUTS}' must be a list of names, as JSON has it.")
+    known = {name for recipe in recipes for name in recipe.names}
+    for (side, name), variable in variables.items():
+        if variable.is_derived != (side == "feature" and name in known):
+            fail(f"the recipe of {name!r} is missing: comments were cut from the file. Export it again.", variable.line)
+    return recipes, tuple(inputs)
 
 
 def _probability(sample: Sample) -> float:
@@ -236,7 +260,10 @@ def _declared(sample: Sample, name: str) -> _FileVariable:
     if type_ not in (None, "time"):
         fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
     missing_texts = _texts(sample, name)
-    return _FileVariable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
+    is_derived = "derived" in sample.labels
+    return _FileVariable(
+        name, int(position), kind, int(width), type_ is not None, missing_texts, is_derived, sample.line
+    )
 
 
 def _texts(sample: Sample, name: str) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import groupby
 from operator import itemgetter
@@ -15,17 +15,30 @@ from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.pairs import pair_families
 from flask_boxkite.baseline.file.validation import validation_families
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
+from flask_boxkite.derived.documents import document_of
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.promtext.family import Family, label_text, running_sum
 from flask_boxkite.system.atomic import write_whole
 
-__all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_lines", "render"]
+__all__ = [
+    "BASELINE_INFO",
+    "CREATED_FORMAT",
+    "INPUTS",
+    "RECIPE",
+    "ROW_COLLISIONS",
+    "dump",
+    "info_lines",
+    "render",
+]
 
 BASELINE_INFO = Family("boxkite_baseline_info", "gauge", "Training rows of each baseline in use.")
 ROW_COLLISIONS = Family("boxkite_baseline_row_collisions", "gauge", "Probability that two rows of training are equal.")
 VARIABLE_INFOS: dict[Side, Family] = {
     side: Family(f"boxkite_{METRIC_WORDS[side]}_info", "gauge", f"Position and kind of each {side}.") for side in SIDES
 }
+
+INPUTS, RECIPE = "inputs", "derived_"
+"""Names of the comments with the columns of a row, and, before its number, with a recipe."""
 
 CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -38,6 +51,9 @@ def dump(baseline: BaselineContents, path: Path, *, names: str) -> None:
     """
     if names not in ("labels", "boxkite"):
         msg = f"'names' must be 'labels' or 'boxkite', got {names!r}."
+        raise BaselineError(msg)
+    if names == "boxkite" and baseline.derived:
+        msg = "The names of boxkite 0.0.5 have no place for derived variables. Write the file with names='labels'."
         raise BaselineError(msg)
     data = (render(baseline) if names == "labels" else legacy.render_file(baseline)).encode()
     try:
@@ -62,10 +78,18 @@ def render(baseline: BaselineContents) -> str:
     if baseline.pairs:
         parts += pair_families(baseline.pairs, baseline.variables, labels)
 
-    return "".join(
+    return "".join(derived_lines(baseline)) + "".join(
         family.header(openmetrics=False) + "".join(lines for _, lines in same)
         for family, same in groupby(((family, lines) for family, lines in parts if lines), key=itemgetter(0))
     )
+
+
+def derived_lines(baseline: BaselineContents) -> Iterator[str]:
+    """Yield comments with the recipes of derived variables: their parameters are no samples for a scrape."""
+    if baseline.derived:
+        yield f"{legacy.COMMENT}{INPUTS} {json.dumps(baseline.inputs)}\n"
+        for number, recipe in enumerate(baseline.derived):
+            yield f"{legacy.COMMENT}{RECIPE}{number} {json.dumps(document_of(recipe))}\n"
 
 
 def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family, str]]:
@@ -76,17 +100,25 @@ def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family
     if baseline.row_collisions is not None:
         yield ROW_COLLISIONS, f"{ROW_COLLISIONS.name}{{{labels}}} {baseline.row_collisions!r}\n"
 
+    kinds = {name: recipe.kind for recipe in baseline.derived for name in recipe.names}
     for side, family in VARIABLE_INFOS.items():
-        own = (_variable_labels(variable, index) for index, variable in enumerate(baseline.on(side)))
+        own = (_variable_labels(variable, index, kinds) for index, variable in enumerate(baseline.on(side)))
         yield family, "".join(f"{family.name}{{{labels},{text}}} 1\n" for text in own)
 
 
-def _variable_labels(variable: Variable, position: int) -> str:
-    """Return the label text that describes a variable; *position* is its index on its side."""
+def _variable_labels(variable: Variable, position: int, kinds: Mapping[str, str]) -> str:
+    """Return the label text that describes a variable.
+
+    Args:
+        variable: The variable.
+        position: Its index on its side.
+        kinds: Kinds of the recipes of derived variables, by the names of these.
+    """
     item = variable.distribution
     width = None if item.width == 64 else str(item.width)
     return label_text(
         **{variable.side: item.name, "position": str(position), "kind": item.kind, "width": width},
         type="time" if item.is_time else None,
         missing_texts=json.dumps(sorted(item.missing_texts)) if item.missing_texts else None,
+        derived=kinds.get(item.name) if variable.side == "feature" else None,
     )

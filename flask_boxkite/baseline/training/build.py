@@ -8,8 +8,8 @@ computes sums (`engine`), and a stream of chunks is condensed (`stream`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from flask_boxkite.baseline.baseline import Baseline
@@ -18,10 +18,12 @@ from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
+from flask_boxkite.baseline.training.deriving import Derivation, Derive, derivation_of, without_invalid
 from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable, sampled_columns
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
+from flask_boxkite.baseline.training.rarity import row_values
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
@@ -44,6 +46,7 @@ def build_baseline(
     positive: Any = None,
     pairs: bool = True,
     progress: Progress = None,
+    derive: Derive | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
     """Count training data in bins chosen from it; `ModelMonitoringService.export_text` explains the parameters.
@@ -57,6 +60,12 @@ def build_baseline(
     if classes is not None:
         inference = with_classes(inference, classes)
     rows: ValidationRows | None = None
+    seen, derivation = Seen(), None
+    if derive:
+        features, inference = rereadable(features), rereadable(inference)
+        others = [name for name in (inference, actual) if isinstance(name, str)]
+        derivation = derivation_of(features, derive, options, seen, others)
+        features, options = derivation.columns, replace(options, ordered=derivation.order)
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
     if pairs or actual is not None:
         features, inference = rereadable(features), rereadable(inference)
@@ -66,13 +75,14 @@ def build_baseline(
         )
         options = options.with_validation(rows.edges, actual)
 
-    seen = Seen()
     with Steps(progress) as steps:
-        counting = _Counting(options, seen, steps)
+        counting = _Counting(options, seen, steps, derivation)
         if isinstance(inference, str):
             sides = counting.one_table(features, inference)
         else:
             sides = counting.two_tables(features, inference)
+        if derivation is not None and derivation.row is not None and not seen.problems:
+            sides = counting.with_row(sides, derivation)
 
     contents = assembled(
         sides.features,
@@ -84,19 +94,26 @@ def build_baseline(
         created=int(clock()),
         collisions=sides.collisions,
         validate=None if rows is None else rows.validation,
+        derived=() if derivation is None else derivation.recipes,
+        inputs=() if derivation is None else derivation.inputs,
     )
     if rows is not None:
         names = [item.name for item in contents.features]
         contents = with_effects(contents, rows, first_columns(features, names) if names else {})
     if pairs and len(contents.distributions) > 1:
-        contents = _with_pairs(contents, features, inference)
+        contents = _with_pairs(contents, features, inference, () if derivation is None else derivation.held)
     return Baseline.of(contents)
 
 
-def _with_pairs(contents: BaselineContents, features: Any, inference: Any) -> BaselineContents:
+def _with_pairs(
+    contents: BaselineContents, features: Any, inference: Any, unpaired: Collection[str]
+) -> BaselineContents:
+    """Add pairs; without variables of vectors, which other rows were fitted to, and which so are all missing here."""
     of_features, of_outputs = ([item.name for item in side] for side in (contents.features, contents.outputs))
     rows = PAIRING.most_rows(len(contents.distributions))
     columns = sampled_columns(features, inference, of_features, of_outputs, rows=rows, total=contents.rows)
+    if unpaired:
+        columns[0].update(dict.fromkeys(unpaired, [None] * len(columns[0][next(iter(unpaired))])))
     return with_pairs(contents, *columns)
 
 
@@ -126,11 +143,13 @@ class _Counting:
         options: Decisions of the user.
         seen: Observations, which the counting adds to.
         steps: Display of the progress.
+        derivation: Derived variables of the features; None for none.
     """
 
     options: BaselineOptions
     seen: Seen
     steps: Steps
+    derivation: Derivation | None = None
 
     def one_table(self, table: Any, output: str) -> _Sides:
         """Count a table in which one column is the output.
@@ -154,17 +173,42 @@ class _Counting:
         collisions = (of_features if of_features.distributions else of_outputs).collisions
         return _Sides(of_features.distributions, of_outputs.distributions, collisions)
 
+    def with_row(self, sides: _Sides, derivation: Derivation) -> _Sides:
+        """Add the variables of the whole row, which are measured by the distributions of the features.
+
+        Raises:
+            BaselineError: There is no feature that is not derived.
+        """
+        recipe = derivation.row
+        assert recipe is not None
+        derived = [name for other in derivation.recipes for name in other.names]
+        given = [item for item in sides.features if item.name not in derived]
+        if not given:
+            msg = f"Row(), as {recipe.name!r}, measures the features of a row, and there are only derived ones."
+            raise BaselineError(msg)
+        others = [derivation.columns[each.names[0]] for each in derivation.recipes if each.column is not None]
+        values = dict(zip(recipe.names, row_values(derivation.columns, given, others), strict=True))
+        if clash := derivation.columns.keys() & values:
+            msg = f"The derived variable {min(clash)!r} has the name of a column. Give one of them another name."
+            raise BaselineError(msg)
+        derivation.columns.update(values)
+        columns = ((name, place, column) for place, (name, column) in enumerate(values.items(), len(sides.features)))
+        return sides._replace(features=(*sides.features, *count_columns(columns, self.options, self.seen)))
+
     def _features(self, data: Any, output: str | None = None) -> _Counted:
         """Count all columns of the features, including *output*, whose values do not make rows differ."""
         if (frame := self._lazy_frame(data)) is not None:
             return self._by_engine(frame, lambda name: name != output, output)
         rows, rows_of_output = RowHashes(), RowHashes()
+        held = {} if self.derivation is None else self.derivation.held
+        self.seen.whole_rows.update({name: len(data[name]) for name in held})
 
         def columns() -> Iterator[tuple[str, int | None, Any]]:
             positions = iter(range(2**31))
             for name, values in self._included(data, named_columns(data, prefix="feature"), output):
-                (rows_of_output if name == output else rows).take(name, values)
-                yield name, None if name == output else next(positions), values
+                hashed = values if self.derivation is None else without_invalid(values)
+                (rows_of_output if name == output else rows).take(name, hashed)
+                yield name, None if name == output else next(positions), held.get(name, values)
 
         distributions = tuple(self.steps.each(count_columns(columns(), self.options, self.seen), "columns"))
         has_features = any(item.name != output for item in distributions)

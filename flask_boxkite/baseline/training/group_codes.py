@@ -15,7 +15,7 @@ from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_r
 from flask_boxkite.naming import short_text
 from flask_boxkite.values.conversion import is_missing_text
 
-__all__ = ["group_codes", "groups_of_rows", "label_key"]
+__all__ = ["cells_of_column", "group_codes", "groups_of_rows", "label_key"]
 
 
 def group_codes(columns: Mapping[str, Any], features: Sequence[Distribution], rows: int) -> NDArray[np.intp]:
@@ -45,10 +45,11 @@ def groups_of_rows(item: Distribution, values: Any, rows: int) -> NDArray[np.int
         rows: Number of rows, the first ones.
     """
     groups = np.repeat(np.arange(len(item.groups)), [group.stop - group.start for group in item.groups])
-    return groups[_cells(item, values, rows)]
+    return groups[cells_of_column(item, values, rows)]
 
 
-def _cells(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
+def cells_of_column(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
+    """Return the cell of each of the first *rows* values, as `group_codes` reads them."""
     missing = len(item.cells) - 2
     if isinstance(item, Continuous):
         numbers = (seconds_of_rows if item.is_time else numbers_of_rows)(values)[:rows]

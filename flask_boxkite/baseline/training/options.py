@@ -59,6 +59,7 @@ class BaselineOptions:
         missing_texts: Texts that stand for a missing value, in lower case.
         exclude: Names of columns that are left out.
         edges: Bounds that the bins of outputs must have, by name; these outputs are continuous.
+        ordered: Names of derived variables that are continuous, even if few of their values differ.
     """
 
     discrete: frozenset[str | int] | None
@@ -70,6 +71,7 @@ class BaselineOptions:
     missing_texts: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
     edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    ordered: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -165,6 +167,8 @@ class BaselineOptions:
         """
         if name in self.bins or (position is None and name in self.edges):
             return False
+        if name in self.ordered:
+            return name in (self.discrete or ())
         if is_category:
             return True
         if self.discrete is not None:
@@ -298,11 +302,15 @@ class BaselineOptions:
             is_output: Whether the column is an output.
             **others: Fields ``missing``, ``invalid`` and ``width``.
         """
-        least = self.min_category_rows or min(FEWEST, max(math.ceil(rows * SHARE), 1))
+        least = self.least_rows(rows)
         are_texts = name in self.texts
         return Discrete.most_frequent(
             name, counts, rows, self.max_categories, least=least, names_all=is_output, are_texts=are_texts, **others
         )
+
+    def least_rows(self, rows: int) -> int:
+        """Return the least number of rows for a category, or a word, to be named, of so many with a value."""
+        return self.min_category_rows or min(FEWEST, max(math.ceil(rows * SHARE), 1))
 
     def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int, seen: Seen) -> None:
         """Note, in *seen*, the look of a column's texts, judged by the most frequent ones."""

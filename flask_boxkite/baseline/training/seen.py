@@ -18,9 +18,11 @@ class Seen:
         excluded: Names of columns that were left out.
         row_labels: Names of columns that were left out because they hold row labels of pandas, in their order.
         problems: Problems of columns, which are not counted.
+        whole_rows: Rows of derived variables of which some do not count, by name.
     """
 
     looks: dict[str, str] = field(default_factory=dict)
     excluded: set[str] = field(default_factory=set)
     row_labels: dict[str, None] = field(default_factory=dict)
     problems: list[Problem | UnclearTexts] = field(default_factory=list)
+    whole_rows: dict[str, int] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
 from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.training.columns import Column, as_column
+from flask_boxkite.baseline.training.deriving import Derivation, Derive, check_for_chunks, derivation_of
 from flask_boxkite.baseline.training.effects import LIMITS
 from flask_boxkite.baseline.training.judged import rereadable
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
@@ -91,6 +92,7 @@ def count_chunks(
     positive: Any = None,
     pairs: bool = True,
     progress: Progress = None,
+    derive: Derive | None = None,
     clock: Callable[[], float] = time.time,
     limits: StreamLimits = StreamLimits(),
 ) -> BaselineContents:
@@ -98,6 +100,9 @@ def count_chunks(
     options = options or BaselineOptions.of()
     options.check_outputs(inference)
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
+    if derive:
+        check_for_chunks(derive)
+    derivation: Derivation | None = None
     streams: dict[str, _Stream] = {}
     rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
@@ -106,6 +111,10 @@ def count_chunks(
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
+            if derive:
+                others = [*outputs, *([] if actual is None else [actual])]
+                derivation = derivation_of(rereadable(chunk), derive, options, seen, others, is_part=True)
+                options, chunk = replace(options, ordered=derivation.order), derivation.columns
             rows.add(_take(sample.seen_in(held.seen_in(chunk)), number, streams, options, seen, outputs, limits))
             steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
     if not any(stream.rows for stream in streams.values()):
@@ -134,6 +143,8 @@ def count_chunks(
         created=int(clock()),
         collisions=rows.collisions,
         validate=None if validation is None else validation.validation,
+        derived=() if derivation is None else derivation.recipes,
+        inputs=() if derivation is None else derivation.inputs,
     )
     if validation is not None:
         contents = with_effects(contents, validation, sample.columns([item.name for item in contents.features]))

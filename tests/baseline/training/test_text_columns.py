@@ -344,7 +344,8 @@ def test_a_column_of_lists_or_objects_is_refused(build: Callable[..., Baseline],
         build([value, None, value])
     assert str(caught.value) == (
         "Column 'x' holds lists or objects. Give each value in them a column of its own, such as 'x.0' or 'x.key' "
-        "(a list of rows by name, as from frame.to_dict('records'), needs no change), or exclude=('x',)."
+        "(a list of rows by name, as from frame.to_dict('records'), needs no change), watch it as a vector "
+        "(derive={'x': Vector('x')}, of flask_boxkite.derived), or exclude=('x',)."
     )
 
 

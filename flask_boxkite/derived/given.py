@@ -1,0 +1,77 @@
+"""Variables that the user computes: by a function of the row, or in the view, which observes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from flask_boxkite.derived.recipe import Recipe
+from flask_boxkite.values.conversion import is_null, plain
+
+__all__ = ["FunctionRecipe", "Observed", "ObservedRecipe", "argument"]
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Watch a value that the view observes: an attribution, a confidence, a number of tokens.
+
+    While serving, the view passes it: ``monitor.observe(shap_income=0.3)``. A row without it has a missing value.
+
+    Attributes:
+        values: Values of the training rows, in the form of a column; or the name of the column of the training data
+            that holds them, and that then is no feature.
+    """
+
+    values: Any
+
+
+@dataclass(frozen=True)
+class ObservedRecipe(Recipe):
+    """An `Observed`; its value comes from the view."""
+
+    kind: ClassVar[str] = "observed"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of its variable."""
+        return (self.name,)
+
+    @classmethod
+    def of_parameters(cls, name: str, parameters: Mapping[str, Any]) -> ObservedRecipe:
+        """Return the recipe with these parameters; see `Recipe.of_parameters`."""
+        return cls(name)
+
+
+@dataclass(frozen=True)
+class FunctionRecipe(Recipe):
+    """A function of the row, which serving gets by the same name."""
+
+    kind: ClassVar[str] = "function"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of its variable."""
+        return (self.name,)
+
+    @classmethod
+    def of_parameters(cls, name: str, parameters: Mapping[str, Any]) -> FunctionRecipe:
+        """Return the recipe with these parameters; see `Recipe.of_parameters`."""
+        return cls(name)
+
+
+def argument(value: Any) -> Any:
+    """Return a value of a row as functions get it: missing ones are None, and others plain Python values.
+
+    A vector stays the list or array that it is.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or kind is list:
+        return value
+    if kind is float:
+        return value if value == value else None
+    if value is None or is_null(value):
+        return None
+    simple = plain(value)
+    # JSON has no infinity.
+    return float(simple) if simple in ("Infinity", "-Infinity") and not isinstance(value, str) else simple
