@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
@@ -14,6 +14,7 @@ from flask_boxkite.monitoring.assembly import load_baseline, model_name
 if TYPE_CHECKING:
     from flask_boxkite.baseline.progress import Progress
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.drift.segments import SegmentReport
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitoringService"]
@@ -115,6 +116,7 @@ class ModelMonitoringService:
         names: str = "labels",
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
+        segments: Collection[str] | Mapping[str, Any] = (),
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
@@ -173,6 +175,11 @@ class ModelMonitoringService:
                 `Observed` of ``flask_boxkite.derived``, a recipe of another baseline (`Baseline.recipes`), or a
                 function, which gets a row as a dict of all its columns and returns a number or a category. Functions
                 are given to the server by the same names; all other parameters are in the file.
+            segments: Variables whose rows are also counted and judged apart for each of their values, of at most ten
+                values or groups; all other rows together: names of features, outputs or derived variables. A column
+                that *exclude* names, too, only segments rows: requests bring it by its name, or the view by
+                ``monitor.observe(country="SE")``. A mapping gives the training values of what is no column:
+                ``{"country": countries, "age": None}``. Counts come from a random sample of 50,000 rows.
 
         Returns:
             The baseline.
@@ -207,6 +214,7 @@ class ModelMonitoringService:
             pairs=pairs,
             progress=progress,
             derive=derive,
+            segments=segments,
         )
         baseline.dump(path or cls._default_path, names=names)
         return baseline
@@ -279,7 +287,13 @@ class ModelMonitoringService:
         """
         return self.app.export_http(params, headers)
 
-    def drift(self, window: str | None = None) -> DriftReport:
+    @overload
+    def drift(self, window: str | None = None, *, by: None = None) -> DriftReport: ...
+
+    @overload
+    def drift(self, window: str | None = None, *, by: str) -> SegmentReport: ...
+
+    def drift(self, window: str | None = None, *, by: str | None = None) -> DriftReport | SegmentReport:
         """Compare the counts of all processes of this server with the baseline.
 
         Every stretch of time within the window is compared, so a change is found however long all was well before.
@@ -287,16 +301,19 @@ class ModelMonitoringService:
         Args:
             window: ``"5m"``, ``"1h"`` or ``"24h"``: whether something has changed in the last five minutes, hour or
                 day. None: at any time since the start, and not gone since; it holds all that the others see.
+            by: Name of a variable among the baseline's ``segments``, to judge the rows of each of its values.
 
         Returns:
             A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
-            ``report["age"].verdict`` or ``report.drifted``.
+            ``report["age"].verdict`` or ``report.drifted``. With *by*, a report for each segment,
+            ``report["SE"].report["age"]``.
 
         Raises:
-            BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
+            BoxkiteError: There is no baseline to compare with, it has no segments by that name, or the counts
+                cannot be read.
             ConfigError: There is no such window.
         """
-        return self.monitor.drift(window)
+        return self.monitor.drift(window) if by is None else self.monitor.drift(window, by=by)
 
     def performance(self, window: str | None = None) -> PerformanceReport:
         """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.

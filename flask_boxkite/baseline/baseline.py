@@ -7,7 +7,7 @@ safe to share between threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
@@ -50,6 +51,7 @@ class Baseline(BaselineContents):
         derived: Recipes of the derived variables, which are the last features.
         inputs: Names of a row's values in the order of their positions, if there are derived variables: features that
             are not derived, and columns that recipes read in their place.
+        segmentations: Variables whose values' rows are also counted and judged apart (`segmentation`).
     """
 
     def __repr__(self) -> str:
@@ -105,6 +107,7 @@ class Baseline(BaselineContents):
         pairs: bool = True,
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
+        segments: Collection[str] | Mapping[str, Any] = (),
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
 
@@ -134,6 +137,8 @@ class Baseline(BaselineContents):
             progress: Display of the rows done (`Progress`).
             derive: Variables to derive from each row, as for `export_text`: functions, `Observed` with the name of a
                 column, and recipes that were fitted to a sample of the rows, ``sample_baseline.recipes``.
+            segments: Names of variables whose rows are also counted apart for each of their values, as for
+                `export_text`.
 
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
@@ -164,6 +169,7 @@ class Baseline(BaselineContents):
             pairs=pairs,
             progress=progress,
             derive=derive,
+            segments=segments,
         )
         return cls.of(contents)
 
@@ -219,10 +225,10 @@ class Baseline(BaselineContents):
             ),
             derived=self.derived,
             inputs=self.inputs,
-        )._with_pairs_of(self, other)
+        )._with_relations_of(self, other)
 
-    def _with_pairs_of(self, left: Baseline, right: Baseline) -> Baseline:
-        """Return this baseline with the pairs that both others have, as far as their variables' parts are the same."""
+    def _with_relations_of(self, left: Baseline, right: Baseline) -> Baseline:
+        """Return this baseline with the pairs and segments that both others have, of the same parts."""
         others = {(pair.first, pair.second): pair for pair in right.pairs}
         parts = [
             {_parts_by_value(side[place]) for side in (self.distributions, left.distributions, right.distributions)}
@@ -234,7 +240,7 @@ class Baseline(BaselineContents):
             if (other := others.get((pair.first, pair.second))) is not None
             and len(parts[pair.first]) == len(parts[pair.second]) == 1
         ]
-        return replace(self, pairs=tuple(found))
+        return replace(self, pairs=tuple(found), segmentations=tuple(_added_segments(left, right)))
 
     def _merged_collisions(self, other: Baseline) -> float | None:
         """Return the mean weighted by rows; equal rows between the two samples are unknown."""
@@ -242,6 +248,23 @@ class Baseline(BaselineContents):
             return None
         rows = max(self.rows + other.rows, 1)
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
+
+
+def _added_segments(left: Baseline, right: Baseline) -> Iterator[Segmentation]:
+    """Yield the segments that both have, added up; none if their groups differ."""
+    if _group_names(left.distributions) != _group_names(right.distributions):
+        return
+    others = {(item.variable, item.segments): item for item in right.segmentations}
+    for item in left.segmentations:
+        if (other := others.get((item.variable, item.segments))) is not None:
+            counts = tuple(
+                tuple(map(sum, zip(one, two, strict=True))) for one, two in zip(item.counts, other.counts, strict=True)
+            )
+            collisions = tuple(
+                None if one is None or two is None else max(one, two)
+                for one, two in zip(item.collisions, other.collisions, strict=True)
+            )
+            yield replace(item, counts=counts, collisions=collisions)
 
 
 def _parts_by_value(item: Distribution) -> Collection[object]:

@@ -12,6 +12,7 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
@@ -36,6 +37,7 @@ class BaselineContents:
     pairs: tuple[Pair, ...] = ()
     derived: tuple[Recipe, ...] = ()
     inputs: tuple[str, ...] = ()
+    segmentations: tuple[Segmentation, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -49,6 +51,10 @@ class BaselineContents:
         known = len(self.features) + len(self.outputs)
         if any(pair.second >= known for pair in self.pairs):
             msg = f"The baseline has {known} variables, and a pair of another one."
+            raise BaselineError(msg)
+        groups = sum(len(item.groups) for item in self.distributions)
+        if any(item.variable >= known or item.groups != groups for item in self.segmentations):
+            msg = f"The baseline has {known} variables and {groups} groups, and segments of others."
             raise BaselineError(msg)
 
     def _check_derived(self) -> None:
@@ -97,13 +103,18 @@ class BaselineContents:
         """The counts of all variables, in the order in which live counts stand in memory."""
         return tuple(chain.from_iterable(item.cells for item in self.distributions))
 
+    def segmentation_by(self, name: str) -> Segmentation | None:
+        """Return the segments by the variable of that name, a feature before an output; None if there are none."""
+        named = (item for item in self.segmentations if self.variables[item.variable].name == name)
+        return min(named, key=lambda item: item.variable, default=None)
+
     def on(self, side: Side) -> tuple[Variable, ...]:
         """Return the features, or the outputs."""
         return tuple(item for item in self.variables if item.side == side)
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date."""
+        """12 hex digits of the SHA-256 of variables, validation, pairs, segments: not of model, version, date."""
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had
             content.append(self.validation.identity)
@@ -111,6 +122,8 @@ class BaselineContents:
             content.append([[pair.first, pair.second, *pair.counts] for pair in self.pairs])
         if self.derived:  # likewise
             content.append([list(self.inputs), list(map(document_of, self.derived))])
+        if self.segmentations:
+            content.append([[item.variable, item.segments, item.counts] for item in self.segmentations])
         text = json.dumps(content)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

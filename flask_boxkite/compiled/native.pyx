@@ -53,13 +53,14 @@ __all__ = [
     "Raiser",
     "RowCells",
     "Seal",
+    "SegmentCells",
     "ShortWay",
     "Splicer",
     "Tally",
     "entry_head",
 ]
 
-STATE = 6  # see `flask_boxkite/compiled/__init__.py`
+STATE = 7  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
@@ -68,6 +69,7 @@ cdef enum:
     PARTS = 4  # see `baseline.pairs`
     PAIR_CELLS = 16
     NO_PART = 255
+    BUCKETS = 256  # see `values.rowhash`
 
 cdef enum Kind:
     BINS
@@ -239,14 +241,19 @@ cdef class Increments:
     """The compiled `live.increments.Increments`."""
 
     cdef list listed
-    cdef public list amounts, sums
+    cdef public list amounts, ranges, sums
     cdef public object wide, block
     cdef int[MOST_NOTED] noted  # cells that are not in the list yet: most requests need no list
     cdef int size
+    cdef int64_t* more  # further cells, of a known number; none before they are needed
+    cdef Py_ssize_t more_size
 
     def __init__(self, cells=None, *, wide=None, block=None):
         self.listed = [] if cells is None else cells
-        self.amounts, self.sums, self.wide, self.block = [], [], wide, block
+        self.amounts, self.ranges, self.sums, self.wide, self.block = [], [], [], wide, block
+
+    def __dealloc__(self):
+        PyMem_Free(self.more)
 
     @property
     def cells(self):
@@ -254,12 +261,14 @@ cdef class Increments:
         cdef int index
         for index in range(self.size):
             self.listed.append(self.noted[index])
-        self.size = 0
+        for index in range(self.more_size):
+            self.listed.append(self.more[index])
+        self.size, self.more_size = 0, 0
         return self.listed
 
     @cells.setter
     def cells(self, list cells not None):
-        self.listed, self.size = cells, 0
+        self.listed, self.size, self.more_size = cells, 0, 0
 
     cdef inline Py_ssize_t cell_at(self, Py_ssize_t place) except -1:
         """Return a cell by its place among all cells."""
@@ -300,8 +309,18 @@ cdef class Increments:
         """The number of cells to raise by one."""
         return len(self.listed) + self.size
 
+    cdef int64_t* room(self, Py_ssize_t size) except NULL:
+        """Return the place for so many further cells, which the caller fills in."""
+        if self.more != NULL:
+            self.cells  # lists them
+        memory = <int64_t*>PyMem_Realloc(self.more, size * sizeof(int64_t))
+        if memory == NULL:
+            raise MemoryError
+        self.more, self.more_size = memory, size
+        return memory
+
     def add_block(self, block):
-        """Add counts to all cells; the array may become a part of the increments."""
+        """Add counts to the first cells; the array may become a part of the increments."""
         if self.block is None:
             self.block = block
         else:
@@ -316,7 +335,7 @@ cdef class Tally(Increments):
     cdef public Py_ssize_t features_at, outputs_at
 
     def __init__(self):
-        self.listed, self.amounts, self.sums, self.errors = [], [], [], []
+        self.listed, self.amounts, self.ranges, self.sums, self.errors = [], [], [], [], []
         self.features_at = self.outputs_at = -1
 
     def note_gap(self, kind):
@@ -401,20 +420,27 @@ cdef class RowCells:
 
         Args:
             rows: Lists or tuples.
-            located: Array of shape (rows, variables).
+            located: Array of shape (rows, variables); with one more column, it gets the bucket of each row.
         """
         cdef Word word
+        cdef uint32_t crc
         cdef bint is_plain
         cdef Py_ssize_t index
         cdef int[:, ::1] cells = located
         cdef Py_ssize_t number = 0
-        if cells.shape[0] != len(rows) or cells.shape[1] != self.size:
+        cdef bint has_buckets = cells.shape[1] == self.size + 1
+        if cells.shape[0] != len(rows) or cells.shape[1] != self.size + has_buckets:
             raise ValueError("The array has another shape.")
         for row in rows:
             if len(row) != self.size:
                 raise ValueError("The row has another number of values.")
+            crc = NO_CRC
             for index in range(self.size):
                 cells[number, index] = <int>self.cell_of(index, item_of(row, index), &word, &is_plain)
+                if has_buckets:
+                    crc = crc_with(crc, word)
+            if has_buckets:
+                cells[number, self.size] = <int>bucket_of(crc)
             number += 1
 
     cdef inline Py_ssize_t cell_of(self, Py_ssize_t index, value, Word* word, bint* is_plain) except -1:
@@ -515,17 +541,27 @@ cdef class ArrayRows:
             PyBuffer_Release(&values)
 
     def locate(self, const double[:, ::1] rows, int[:, ::1] located):
-        """Write the cell of each value, of float64 in the order of C, to an array of int32."""
-        cdef Py_ssize_t row, index
+        """Write the cell of each value, of float64 in the order of C, to an array of int32, as `RowCells.locate` does."""
+        cdef Py_ssize_t row, index, size = rows.shape[1]
         cdef const Column* column
-        cdef double number
-        if rows.shape[1] != self.columns.size or located.shape[0] != rows.shape[0] or located.shape[1] != rows.shape[1]:
+        cdef Word word
+        cdef uint32_t crc
+        cdef bint has_buckets = located.shape[1] == size + 1
+        if size != self.columns.size or located.shape[0] != rows.shape[0] or located.shape[1] != size + has_buckets:
             raise ValueError("The rows have another number of values.")
         with nogil:
             for row in range(rows.shape[0]):
-                for index in range(rows.shape[1]):
-                    column, number = self.columns.items[index], rows[row, index]
-                    located[row, index] = <int>(cell_of_number(column, number) if number == number else column.missing)
+                crc = NO_CRC
+                for index in range(size):
+                    column, word.number = self.columns.items[index], rows[row, index]
+                    if word.number == word.number:
+                        located[row, index] = <int>cell_of_number(column, word.number)
+                    else:
+                        located[row, index], word.number = column.missing, NAN
+                    if has_buckets:
+                        crc = crc_with(crc, word)
+                if has_buckets:
+                    located[row, size] = <int>bucket_of(crc)
 
     cdef int count_all(self, const double* value, Py_ssize_t rows, Py_buffer* counts) except -1 nogil:
         cdef const Column* column
@@ -612,13 +648,17 @@ cdef class Raiser:
             raise_cell(&self.cells, cell, 1)
         for index in range(increments.size):
             raise_cell(&self.cells, increments.noted[index], 1)
+        for index in range(increments.more_size):
+            raise_cell(&self.cells, increments.more[index], 1)
         for cell, amount in increments.amounts:
             raise_cell(&self.cells, cell, amount)
 
         if increments.wide is not None:
             self.array[increments.wide] += 1
         if increments.block is not None:
-            self.array += increments.block
+            self.array[: len(increments.block)] += increments.block
+        for start, counts in increments.ranges:
+            self.array[start : start + len(counts)] += counts
         for cell, value in increments.sums:
             if not 0 <= cell < self.sums.len // 8:
                 raise IndexError(cell)
@@ -640,6 +680,7 @@ cdef class ShortWay:
     cdef RowCells rows, outputs
     cdef object add, add_value, key_of, object_row, table, not_taken
     cdef PairCells pairs
+    cdef SegmentCells segments
     cdef Py_ssize_t first_sum  # -1 for texts, which have none
     cdef Py_ssize_t ok, squares, durations_start, duration_sum
     cdef dict keys
@@ -652,7 +693,7 @@ cdef class ShortWay:
         self.add_value, self.first_sum = sums.add_value, sums.first_of(0)
         self.object_row, self.table = kinds
         self.key_of, self.not_taken, self.keys = key_of, not_taken, {}
-        self.pairs = counter.pairs
+        self.pairs, self.segments = counter.pairs, counter.segments
 
     def count_features(self, document, Tally tally not None):
         """Count the features in a request; return them, or None; see `ShortWay.count_features`."""
@@ -732,6 +773,8 @@ cdef class ShortWay:
             longer += 1
         if self.pairs is not None:
             self.pairs.note_row(tally)
+        if self.segments is not None:
+            self.segments.note_row(tally)
         tally.note(self.ok)
         tally.note(self.squares)
         tally.note(self.durations_start + longer)
@@ -820,15 +863,139 @@ cdef class PairCells:
         return counts
 
 
-cdef int check_cells(const int[:, ::1] located, Py_ssize_t variables, Py_ssize_t rows, Py_ssize_t cells) except -1:
-    """Check an array of cells, which are read without a check."""
+@cython.final
+cdef class SegmentCells:
+    """The compiled `live.segment_cells.SegmentCells`."""
+
+    cdef const int[::1] group_of
+    cdef bytes numbers  # of the segment of each cell of all variables, one segmentation after the other
+    cdef list segmentations
+    cdef Py_ssize_t groups, stride, features, variables, cells, start, size
+
+    def __init__(self, groups, segmentations, Py_ssize_t features, Py_ssize_t variables, Py_ssize_t start):
+        self.group_of = groups
+        self.cells, self.groups = len(groups), int(groups[-1]) + 1
+        self.stride = self.groups + BUCKETS + 1
+        self.features, self.variables, self.start = features, variables, start
+        self.segmentations, self.size = [], 0
+        numbers = []
+        for variable, first_cell, of_cells, number in segmentations:
+            if not 0 <= variable < variables or len(of_cells) + first_cell > self.cells or max(of_cells) >= number:
+                raise ValueError("Segments are not of a variable.")
+            own = bytearray([number - 1]) * self.cells
+            own[first_cell : first_cell + len(of_cells)] = of_cells
+            numbers.append(bytes(own))
+            self.segmentations.append((variable, number, self.size))
+            self.size += number * self.stride
+        self.numbers = b"".join(numbers)
+
+    cdef inline Py_ssize_t known(self, Tally tally, Py_ssize_t place) except -1:
+        """Return a cell of a variable, checked."""
+        cdef Py_ssize_t cell = tally.cell_at(place)
+        if not 0 <= cell < self.cells:
+            raise IndexError(cell)
+        return cell
+
+    cpdef note_row(self, Tally tally):
+        """Add the cells of a single row in its segments; see `CountsSegments.note_row`."""
+        cdef Py_ssize_t features = self.features, outputs = self.variables - features
+        cdef Py_ssize_t index, variable, number, first, base, at, place, each = 1, bucket = -1, own = 0
+        cdef const unsigned char* of_cell = <const unsigned char*>PyBytes_AS_STRING(self.numbers)
+        if tally.features_at >= 0:
+            each += features
+        if tally.outputs_at >= 0:
+            each += outputs
+        place = tally.features_at if features else tally.outputs_at
+        if place >= 0:
+            bucket = tally.cell_at(place + (features or outputs)) - self.cells
+            each += 1
+            if not 0 <= bucket < BUCKETS:
+                raise IndexError(bucket)
+        cdef int64_t* cells = tally.room(each * len(self.segmentations))
+        cdef int64_t* next = cells
+        try:
+            for variable, number, first in self.segmentations:
+                at = tally.features_at if variable < features else tally.outputs_at
+                at += 0 if at < 0 else variable if variable < features else variable - features
+                base = number - 1 if at < 0 else of_cell[own * self.cells + self.known(tally, at)]
+                base, own = self.start + first + base * self.stride, own + 1
+                if tally.features_at >= 0:
+                    for index in range(features):
+                        next[0] = base + self.group_of[self.known(tally, tally.features_at + index)]
+                        next += 1
+                if tally.outputs_at >= 0:
+                    for index in range(outputs):
+                        next[0] = base + self.group_of[self.known(tally, tally.outputs_at + index)]
+                        next += 1
+                if bucket >= 0:
+                    next[0] = base + self.groups + bucket
+                    next += 1
+                next[0] = base + self.stride - 1
+                next += 1
+        except BaseException:
+            tally.more_size = 0
+            raise
+
+    def of_rows(self, features, outputs):
+        """Return the counts of several rows in the cells of all segments; see `CountsSegments.of_rows`."""
+        import numpy as np
+
+        counts = np.zeros(self.size, dtype=np.int64)
+        hashed = features if self.features else outputs
+        cdef int64_t[::1] found = counts
+        cdef const int[:, ::1] given, answered
+        cdef Py_ssize_t rows = len(outputs if features is None else features), row, index, own = 0
+        cdef bint has_features = features is not None, has_outputs = outputs is not None
+        cdef bint is_hashed = hashed is not None, is_of_features = self.features > 0
+        cdef const unsigned char* of_cell = <const unsigned char*>PyBytes_AS_STRING(self.numbers)
+        cdef Py_ssize_t width = self.features, others = self.variables - self.features
+        cdef Py_ssize_t variable, number, first, base
+        cdef int bucket
+        if has_features:
+            given = features
+            check_cells(given, width, rows, self.cells, is_of_features)
+        if has_outputs:
+            answered = outputs
+            check_cells(answered, others, rows, self.cells, not is_of_features)
+        for variable, number, first in self.segmentations:
+            for row in range(rows):
+                base = number - 1
+                if variable < width:
+                    if has_features:
+                        base = of_cell[own * self.cells + given[row, variable]]
+                elif has_outputs:
+                    base = of_cell[own * self.cells + answered[row, variable - width]]
+                base = first + base * self.stride
+                if has_features:
+                    for index in range(width):
+                        found[base + self.group_of[given[row, index]]] += 1
+                if has_outputs:
+                    for index in range(others):
+                        found[base + self.group_of[answered[row, index]]] += 1
+                if is_hashed:
+                    bucket = given[row, width] if is_of_features else answered[row, others]
+                    found[base + self.groups + bucket] += 1
+                    found[base + self.stride - 1] += 1
+            for row in range(number):
+                base = first + (row + 1) * self.stride - 1
+                found[base] *= found[base]
+            own += 1
+        return counts
+
+
+cdef int check_cells(
+    const int[:, ::1] located, Py_ssize_t variables, Py_ssize_t rows, Py_ssize_t cells, bint has_buckets=False
+) except -1:
+    """Check an array of cells, which are read without a check; each row may have its bucket behind them."""
     cdef Py_ssize_t row, index
-    if located.shape[0] != rows or located.shape[1] != variables:
+    if located.shape[0] != rows or not variables + has_buckets <= located.shape[1] <= variables + 1:
         raise ValueError("The cells are of other rows, or of other variables.")
     for row in range(rows):
         for index in range(variables):
             if not 0 <= located[row, index] < cells:
                 raise IndexError(located[row, index])
+        if has_buckets and not 0 <= located[row, variables] < BUCKETS:
+            raise IndexError(located[row, variables])
     return 0
 
 

@@ -16,7 +16,8 @@ __all__ = ["FunctionRecipe", "Observed", "ObservedRecipe", "argument"]
 class Observed:
     """Watch a value that the view observes: an attribution, a confidence, a number of tokens.
 
-    While serving, the view passes it: ``monitor.observe(shap_income=0.3)``. A row without it has a missing value.
+    While serving, the view passes it: ``monitor.observe(shap_income=0.3)``. Where it does not, a row may bring the
+    value under the variable's name, beside the features. A row without it has a missing value.
 
     Attributes:
         values: Values of the training rows, in the form of a column; or the name of the column of the training data
@@ -28,7 +29,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class ObservedRecipe(Recipe):
-    """An `Observed`; its value comes from the view."""
+    """An `Observed`; its value comes from the view, or with the row."""
 
     kind: ClassVar[str] = "observed"
 

@@ -94,6 +94,12 @@ class GroupSums:
         """Return the counts of all groups, shape (…, groups), from the counts of cells; more cells may follow."""
         return per_variable(np.asarray(cells, dtype=np.int64)[..., : self._cells], self._starts)
 
+    def cells_of(self, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return counts of cells whose groups have these counts, shape (cells,): the first cell of each has all."""
+        cells = np.zeros(self._cells, dtype=np.int64)
+        cells[self._starts] = groups
+        return cells
+
 
 class Trained:
     """The training counts of some variables, one after the other; made once, because they never change.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.timeline import RowCounts, Timeline
 from flask_boxkite.live.model_cells import ModelCells
@@ -51,6 +53,29 @@ class Timelines:
         pairs = counted[:, squares + 1 :] if self._layout.pairs else None
         return Timeline(np.array(taken), counted[:, :groups], rows, history.now, pairs)
 
+    def of_segments(self, history: History, totals: Totals, item: Segmentation) -> list[Timeline]:
+        """Return the same for each segment of a segmentation; the sums are not remembered, as they are many.
+
+        Args:
+            history: Snapshots of the counts.
+            totals: Present counts, read after the snapshots.
+            item: Segmentation of the model.
+        """
+        own = self._layout.cells_of_segments(item)
+        snapshots = {taken: cells[own] for taken, cells in history.snapshots.present(history.snapshots)}
+        taken, before = _without_empty(snapshots, _before_each(snapshots, own.stop - own.start))
+        counted = np.maximum(totals.cells[own] - before, 0).reshape(len(taken), len(item.names), -1)
+        groups = self._layout.segment_size - ROW_BUCKETS - 1
+        return [
+            Timeline(
+                np.array(taken),
+                counted[:, number, :groups],
+                RowCounts(counted[:, number, groups:-1], counted[:, number, -1]),
+                history.now,
+            )
+            for number in range(len(item.names))
+        ]
+
     def _before(self, history: History) -> tuple[list[float], NDArray[np.int64]]:
         """Return the beginning of each stretch, and the counts before it."""
         known, before = self._known
@@ -58,19 +83,30 @@ class Timelines:
             new = (taken for taken in history.snapshots if taken not in known)
             sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.present(new)}
             known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
-            nothing = np.zeros_like(self._summed(np.zeros(self._layout.size, np.int64)))
-            before = np.array([nothing, *known.values()])
-            # Never more than later, even if counts were lost since: each stretch includes all later ones.
-            before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
-            self._known = (known, before)
-
-        taken = [-math.inf, *known]
-        if len(known) and not before[1].any():  # a snapshot of nothing is the start itself
-            return taken[1:], before[1:]
-        return taken, before
+            self._known = (known, _before_each(known, len(self._summed(np.zeros(self._layout.size, np.int64)))))
+            known, before = self._known
+        return _without_empty(known, before)
 
     def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts of groups, of rows, and of pairs, one after the other."""
         layout = self._layout
         rows = cells[layout.buckets_start : layout.squares + 1]
-        return np.concatenate([self.trained.sums.of(cells), rows, cells[layout.pairs_start :]])
+        pairs = cells[layout.pairs_start : layout.segments_start]
+        return np.concatenate([self.trained.sums.of(cells), rows, pairs])
+
+
+def _before_each(snapshots: Mapping[float, NDArray[np.int64]], size: int) -> NDArray[np.int64]:
+    """Return the counts before the start, and before each snapshot, shape (1 + snapshots, size)."""
+    before = np.array([np.zeros(size, np.int64), *snapshots.values()])
+    # Never more than later, even if counts were lost since: each stretch includes all later ones.
+    return np.minimum.accumulate(before[::-1], axis=0)[::-1]
+
+
+def _without_empty(
+    snapshots: Mapping[float, NDArray[np.int64]], before: NDArray[np.int64]
+) -> tuple[list[float], NDArray[np.int64]]:
+    """Return the beginning of each stretch, and the counts before it; a snapshot of nothing is the start itself."""
+    taken = [-math.inf, *snapshots]
+    if len(snapshots) and not before[1].any():
+        return taken[1:], before[1:]
+    return taken, before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.pairs import PAIR_INFO, pair_families, pair_info_lines, part_labels
 from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.baseline.file.writer import info_lines, render
-from flask_boxkite.baseline.variables import SIDES, Side
+from flask_boxkite.baseline.segmentation import Segmentation
+from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.exposition.outcomes import OutcomeFamilies
@@ -29,7 +30,7 @@ from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
 from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
-__all__ = ["ExportedModel", "Gauges", "ModelFamilies"]
+__all__ = ["ExportedModel", "Gauges", "ModelFamilies", "segment_label", "segment_variables"]
 
 PREDICTIONS = Family("boxkite_predictions", "counter", "Predicted rows by the status of their response.")
 DURATIONS = Family("boxkite_prediction_duration_seconds", "histogram", "Time from request to response.")
@@ -43,6 +44,13 @@ PAIR_VERDICT = Family(
     "Verdict on each pair, by window: 0 not enough data, 1 stable or unclear, 2 shifted, 3 drifted, 4 major.",
 )
 PAIR_SIZE = Family("boxkite_pair_size", "gauge", "Size of the change of each pair's association, by window.")
+SEGMENTS = Family("boxkite_segment_group", "counter", "Rows of each segment in each group of each variable.")
+SEGMENT_VERDICT = Family(
+    "boxkite_segment_verdict", "gauge", "Verdict on each variable in each segment, by window, as for pairs."
+)
+SEGMENT_SIZE = Family(
+    "boxkite_segment_size", "gauge", "Size of the change of each variable in each segment, by window."
+)
 OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and of the size of negative outputs.")
 
 
@@ -53,11 +61,16 @@ class Gauges(NamedTuple):
         dispersions: φ of each feature and output in each window, shape (windows, variables); 1 where it is unknown.
         pair_verdicts: Number of each pair's verdict, shape (windows, pairs).
         pair_sizes: Size of each pair's change, of the same shape.
+        segment_verdicts: Number of the verdict on each variable in each segment, in the order of `segment_variables`,
+            shape (windows, verdicts).
+        segment_sizes: Size of its change, of the same shape.
     """
 
     dispersions: NDArray[np.float64]
     pair_verdicts: NDArray[np.int64]
     pair_sizes: NDArray[np.float64]
+    segment_verdicts: NDArray[np.int64]
+    segment_sizes: NDArray[np.float64]
 
 
 class Numbers(NamedTuple):
@@ -153,6 +166,8 @@ class ModelFamilies:
             self._add_dispersions(model.baseline)
             if model.baseline.pairs:
                 self._add_pairs(model.baseline, with_baseline)
+            if model.baseline.segmentations:
+                self._add_segments(model.baseline)
             self._add_output_sums(model.baseline.outputs)
             self._add_failed(model.baseline.features)
 
@@ -260,13 +275,45 @@ class ModelFamilies:
         ]
         self._add_lines(PAIRS, SampleLines(lines))
 
-        named = [label_text(pair=pair.label(variables)) for pair in pairs]
-        for family, values in (
+        self._add_gauges(
+            [label_text(pair=pair.label(variables)) for pair in pairs],
             (PAIR_VERDICT, lambda gauges: gauges.pair_verdicts),
             (PAIR_SIZE, lambda gauges: gauges.pair_sizes),
-        ):
-            heads = [f'{family.name}{{{labels},{name},window="{window}"}}' for window in WINDOWS for name in named]
-            self._parts.append((family, partial(_pair_lines, heads, values)))
+        )
+
+    def _add_segments(self, baseline: Baseline) -> None:
+        layout, labels = self._model.layout, self._model.labels
+        lines = []
+        for item in baseline.segmentations:
+            start = layout.cells_of_segments(item).start
+            for number, name in enumerate(item.names):
+                segment = segment_label(baseline, item, name)
+                groups = (
+                    label_text(segment=segment, side=each.side, variable=each.name, group=group.name)
+                    for each in baseline.variables
+                    for group in each.distribution.groups
+                )
+                for cell, group in enumerate(groups, start + number * layout.segment_size):
+                    lines.append((f"{SEGMENTS.sample_name}{{{labels},{group}}}", cell, cell + 1))
+        self._add_lines(SEGMENTS, SampleLines(lines))
+        self._add_gauges(
+            [
+                label_text(segment=segment_label(baseline, item, name), side=each.side, variable=each.name)
+                for item, name, each in segment_variables(baseline)
+            ],
+            (SEGMENT_VERDICT, lambda gauges: gauges.segment_verdicts),
+            (SEGMENT_SIZE, lambda gauges: gauges.segment_sizes),
+        )
+
+    def _add_gauges(self, named: Sequence[str], *families: tuple[Family, Callable[[Gauges], NDArray[Any]]]) -> None:
+        """Add gauges that have a sample in each window for each of some labels."""
+        for family, values in families:
+            heads = [
+                f'{family.name}{{{self._model.labels},{name},window="{window}"}}'
+                for window in WINDOWS
+                for name in named
+            ]
+            self._parts.append((family, partial(_gauge_lines, heads, values)))
 
     def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
         heads = [
@@ -336,8 +383,22 @@ class _GaugeLines:
         return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)]).encode()
 
 
-def _pair_lines(heads: list[str], values: Callable[[Gauges], NDArray[Any]], numbers: Numbers) -> bytes:
-    """Fill in a gauge of all pairs, window by window."""
+def segment_label(baseline: Baseline, item: Segmentation, name: str) -> str:
+    """Return the name of a segment in metrics, such as ``country=SE``."""
+    return f"{baseline.variables[item.variable].name}={name}"
+
+
+def segment_variables(baseline: Baseline) -> Iterator[tuple[Segmentation, str, Variable]]:
+    """Yield the variables that are judged in each segment, in the order of their gauges: all but the one of it."""
+    for item in baseline.segmentations:
+        for name in item.names:
+            for number, variable in enumerate(baseline.variables):
+                if number != item.variable:
+                    yield item, name, variable
+
+
+def _gauge_lines(heads: list[str], values: Callable[[Gauges], NDArray[Any]], numbers: Numbers) -> bytes:
+    """Fill in a gauge, window by window."""
     items = zip(heads, values(numbers.gauges).ravel().tolist(), strict=True)
     return "".join([f"{head} {value!r}\n" for head, value in items]).encode()
 

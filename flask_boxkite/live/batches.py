@@ -18,7 +18,7 @@ from flask_boxkite.live.arrays import is_countable, row_lists
 from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, fill_words
 from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.width import Width
-from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, buckets_of
+from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_by_row, buckets_of
 
 __all__ = ["BULK_ROWS", "BatchCounter", "Batches", "CompiledBatches", "batches"]
 
@@ -47,7 +47,7 @@ class BatchCounter(Protocol):
     least_rows: int
 
     def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
-        """Return the number of values in each cell of the model, and whether all values are known to be plain JSON.
+        """Return the values in each of the first cells of the model, and whether all are known to be plain JSON.
 
         Args:
             rows: List of rows, or array of shape (rows, columns), in the order of the variables.
@@ -56,8 +56,13 @@ class BatchCounter(Protocol):
             ValueError: A row has another number of values.
         """
 
-    def locate(self, rows: Any) -> NDArray[np.int32]:
-        """Return the cell of each value, shape (rows, columns); arguments and errors are the same as of `count`."""
+    def locate(self, rows: Any, *, with_buckets: bool = False) -> NDArray[np.int32]:
+        """Return the cell of each value, shape (rows, columns); arguments and errors are the same as of `count`.
+
+        Args:
+            rows: The rows.
+            with_buckets: Whether each row has its bucket, from 0 on, behind its cells.
+        """
 
 
 def batches(cells: Sequence[Cells], size: int, buckets: int | None) -> BatchCounter:
@@ -65,7 +70,7 @@ def batches(cells: Sequence[Cells], size: int, buckets: int | None) -> BatchCoun
 
     Args:
         cells: Cells of each variable.
-        size: Number of cells of the whole model.
+        size: Number of the first cells of the model, among which these are.
         buckets: First of the `ROW_BUCKETS` cells in which whole rows are counted; None to count no rows.
     """
     counter = Batches(cells, size, buckets)
@@ -113,18 +118,25 @@ class Batches:
             self._count_buckets(words, block)
         return block
 
-    def locate(self, rows: Any) -> NDArray[np.int32]:
+    def locate(self, rows: Any, *, with_buckets: bool = False) -> NDArray[np.int32]:
         """Return the cell of each value; see `BatchCounter.locate`."""
-        located = np.empty((len(rows), len(self._cells)), dtype=np.int32)
+        located = np.empty((len(rows), len(self._cells) + with_buckets), dtype=np.int32)
         numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
         if numbers is not None and is_countable(numbers):
             with np.errstate(all="ignore"):
                 for index, cells in enumerate(self._cells):
                     located[:, index] = cells.cells_of(numbers[:, index])
+                if with_buckets:
+                    words = self._words_of_numbers(self.rounded(numbers))
+                    located[:, -1] = bucket_by_row(words.view("<u8"))
             return located
+
         lists = row_lists(rows) if isinstance(rows, np.ndarray) else rows
+        words = np.empty((len(rows), len(self._cells)), dtype="<f8")
         for index, (cells, column) in enumerate(zip(self._cells, zip(*lists, strict=True), strict=True)):
-            located[:, index] = [cells.locate(value)[0] for value in column]
+            located[:, index] = list(fill_words(cells, column, words[:, index]))
+        if with_buckets:
+            located[:, -1] = bucket_by_row(words.view("<u8"))
         return located
 
     def rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -238,13 +250,13 @@ class CompiledBatches:
             self._array_rows(rows.dtype).count(np.ascontiguousarray(rows, dtype=np.float64), block)
         return block, False
 
-    def locate(self, rows: Any) -> NDArray[np.int32]:
+    def locate(self, rows: Any, *, with_buckets: bool = False) -> NDArray[np.int32]:
         """Return the cell of each value; see `BatchCounter.locate`."""
-        located = np.empty((len(rows), len(self._cells)), dtype=np.int32)
+        located = np.empty((len(rows), len(self._cells) + with_buckets), dtype=np.int32)
         if not isinstance(rows, np.ndarray):
             self._rows.locate(rows, located)
         elif not (self._is_numeric and is_countable(rows)):
-            return self._counter.locate(rows)
+            return self._counter.locate(rows, with_buckets=with_buckets)
         else:
             with np.errstate(all="ignore"):
                 rows = self._counter.rounded(rows)

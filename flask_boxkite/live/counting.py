@@ -33,14 +33,15 @@ class VariableCounter:
     Args:
         distributions: Distributions of the variables, with their bins.
         offset: First cell of the first variable.
-        size: Number of cells of the whole model.
+        size: Number of the first cells of the model, among which these are.
         buckets: First of the `ROW_BUCKETS` cells in which whole rows are counted; None to count no rows.
         sums: Index of the first pair of sums (of positive and of negative values), one pair per variable; None for no
             sums.
         keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search gives up for a moment.
             Waking them for nothing costs 30 µs, and a search in Python only 3 µs more than one in NumPy.
         gap: Kind of gap to note in increments for rows whose names may be misspelt; empty for none.
-        locates: Whether to note the cells of several rows, row by row, for pairs of variables.
+        locates: Whether to note the cells of several rows, row by row, for pairs and segments.
+        locates_buckets: Whether to note the buckets of these rows too.
 
     Attributes:
         names: Names of the variables, in their order.
@@ -63,6 +64,7 @@ class VariableCounter:
         keeps_interpreter: bool = False,
         gap: str = "",
         locates: bool = False,
+        locates_buckets: bool = False,
     ) -> None:
         self.names = tuple(distribution.name for distribution in distributions)
         self.known = frozenset(self.names)
@@ -75,7 +77,7 @@ class VariableCounter:
         self.nesting = Nesting(self.names)
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
-        self._locates = locates
+        self._locates, self._locates_buckets = locates, locates_buckets and buckets is not None
         self.gaps = self._order.gaps
         self.sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
@@ -116,7 +118,7 @@ class VariableCounter:
             lists = row_lists(rows) if is_array else rows
             is_plain = all([self.rows.count(row, increments) for row in lists])
         if self._locates:
-            increments.note_located(self._batches.locate(rows))
+            increments.note_located(self._batches.locate(rows, with_buckets=self._locates_buckets))
         # Else the values of a name that is not counted may be of any kind.
         is_whole = names is None or names == self.names or (len(names) == width and self.known == set(names))
         table.is_plain = is_countable(rows) if is_array else is_plain and is_whole

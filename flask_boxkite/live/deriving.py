@@ -40,7 +40,7 @@ class Extended:
 
     Attributes:
         table: Rows as they came, each vector a value of its own.
-        rows: Rows, each a list; observed values are None until `observe`.
+        rows: Rows, each a list; until `observe`, observed values are the ones that came under their names, or None.
     """
 
     __slots__ = ("_names", "_places", "_width", "rows", "table")
@@ -216,7 +216,8 @@ def _column_of(
         vector, place = recipe, places[recipe.source]
         return lambda rows, given, derived: _transposed(vector.rows(rows.column(place)))
     if isinstance(recipe, ObservedRecipe):
-        return lambda rows, given, derived: [[None] * len(given)]
+        name, known = recipe.name, frozenset(baseline.columns)
+        return lambda rows, given, derived: [[plain(row.get(name)) for row in rows.others(known)]]
     if isinstance(recipe, RowRecipe):
         return _RowMeasures(baseline)
     if recipe.name not in functions:

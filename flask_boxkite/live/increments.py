@@ -17,11 +17,12 @@ class Increments:
         cells: Cells to raise by one, possibly several times.
         amounts: Pairs of a cell and the amount to add to it.
         wide: More cells to raise by one, each once, as an array for a wide row; None for no more.
-        block: Counts to add to all cells, or None.
+        block: Counts to add to the first cells, or None.
+        ranges: Pairs of a first cell, and of counts to add to the cells from there on.
         sums: Pairs of an index and the amount to add to that sum.
     """
 
-    __slots__ = ("amounts", "block", "cells", "sums", "wide")
+    __slots__ = ("amounts", "block", "cells", "ranges", "sums", "wide")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Increments:
         self.amounts: list[tuple[int, int]] = []
         self.wide = wide
         self.block = block
+        self.ranges: list[tuple[int, NDArray[np.int64]]] = []
         self.sums: list[tuple[int, float]] = []
 
     def raise_cell(self, cell: int) -> None:
@@ -63,7 +65,7 @@ class Increments:
         return len(self.cells)
 
     def add_block(self, block: NDArray[np.int64]) -> None:
-        """Add counts to all cells; the array may become a part of the increments."""
+        """Add counts to the first cells; the array may become a part of the increments."""
         if self.block is None:
             self.block = block
         else:

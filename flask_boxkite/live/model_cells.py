@@ -1,8 +1,8 @@
 """The layout of a model's live counts: the index of each cell.
 
 A model's bins are known before the first request, so its layout is fixed for the life of a baseline: the cells of
-every feature, then of every output (`baseline.distribution`), whole rows by their hash, request counts, then rows by
-both variables of a pair. Beside the cells there are sums, which are floats.
+every feature, then of every output (`baseline.distribution`), whole rows by their hash, request counts, rows by both
+variables of a pair, then the rows of each segment. Beside the cells there are sums, which are floats.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.pairs import CELLS as PAIR_CELLS
 from flask_boxkite.baseline.pairs import Pair
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.validation import ClassValidation
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
@@ -46,6 +47,10 @@ class ModelCells:
             probabilities are several outputs and are compared with actual values.
         pairs: Pairs of variables that go together.
         pairs_start: First cell of the rows by the parts of both variables of each pair.
+        segmentations: Variables whose rows are also counted apart for each of their segments.
+        segments_start: First cell of the segments: of each one its rows by the groups of all variables, by bucket, and
+            the squares of its rows in each request.
+        segment_size: Number of cells of a segment.
         size: Number of cells.
         duration_sum: Index of the sum of durations; it stands behind two sums per output, of positive and of negative
             values.
@@ -58,6 +63,7 @@ class ModelCells:
         outputs: Sequence[Distribution],
         classes: int = 0,
         pairs: Sequence[Pair] = (),
+        segmentations: Sequence[Segmentation] = (),
     ) -> None:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
@@ -73,10 +79,19 @@ class ModelCells:
         self.classes_start = self.failed_start + len(FAILED_STATES) * len(self.features)
         self.pairs = tuple(pairs)
         self.pairs_start = self.classes_start + classes
-        self.size = self.pairs_start + PAIR_CELLS * len(self.pairs)
+        self.segmentations = tuple(segmentations)
+        self.segments_start = self.pairs_start + PAIR_CELLS * len(self.pairs)
+        self.segment_size = sum(len(item.distribution.groups) for item in self.variables) + ROW_BUCKETS + 1
+        self.size = self.segments_start + self.segment_size * sum(len(item.names) for item in self.segmentations)
 
         self.duration_sum = 2 * len(self.outputs)
         self.sums_size = self.duration_sum + 1
+
+    def cells_of_segments(self, item: Segmentation) -> slice:
+        """Return the cells of all segments of a segmentation, one segment after the other."""
+        before = self.segmentations[: self.segmentations.index(item)]
+        start = self.segments_start + self.segment_size * sum(len(other.names) for other in before)
+        return slice(start, start + self.segment_size * len(item.names))
 
     @classmethod
     def of(cls, baseline: Baseline | None) -> ModelCells:
@@ -86,4 +101,4 @@ class ModelCells:
         validation, classes = baseline.validation, 0
         if isinstance(validation, ClassValidation) and len(validation.outputs) > 1:
             classes = len(validation.classes) * (len(validation.upper_bounds) + 1)
-        return cls(baseline.features, baseline.outputs, classes, baseline.pairs)
+        return cls(baseline.features, baseline.outputs, classes, baseline.pairs, baseline.segmentations)

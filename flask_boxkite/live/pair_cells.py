@@ -18,7 +18,7 @@ from flask_boxkite.live.model_cells import ModelCells
 __all__ = ["CountsPairs", "PairCells", "pair_cells"]
 
 Located = NDArray[np.int32]
-"""Cell of each value, shape (rows, variables of one side)."""
+"""Cell of each value, shape (rows, variables of one side); each row may have its bucket behind them."""
 
 
 class RowTally(Protocol):
@@ -96,9 +96,9 @@ class PairCells:
         """Return the rows in each cell of the pairs; see `CountsPairs.of_rows`."""
         part_of = np.frombuffer(self._parts, dtype=np.uint8)
         columns: dict[int, NDArray[np.uint8]] = {}
-        for first_column, located in ((0, features), (self._features, outputs)):
+        for start, stop, located in ((0, self._features, features), (self._features, self._variables, outputs)):
             if located is not None:
-                columns |= dict(enumerate(part_of[located].T, first_column))
+                columns |= dict(enumerate(part_of[located[:, : stop - start]].T, start))
         counts = np.zeros((len(self._pairs), CELLS), dtype=np.int64)
         for number, (first, second, _) in enumerate(self._pairs):
             if first in columns and second in columns:

@@ -48,7 +48,9 @@ class Raiser:
         if increments.wide is not None:
             self._array[increments.wide] += 1
         if increments.block is not None:
-            self._array += increments.block
+            self._array[: len(increments.block)] += increments.block
+        for start, counts in increments.ranges:
+            self._array[start : start + len(counts)] += counts
         for index, value in increments.sums:
             self._sums[index] += value
 

@@ -18,6 +18,7 @@ from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.name_order import UnmatchedError
 from flask_boxkite.live.pair_cells import pair_cells
+from flask_boxkite.live.segment_cells import segment_cells
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.payloads import Table, output_table
@@ -39,6 +40,7 @@ class PredictionCounter:
         inputs: Layout of a row's columns: the counter of the features, or the deriver.
         ok: Cell of the answered predictions.
         pairs: Finds the cells of pairs of variables; None if the model has none.
+        segments: Finds the cells of segments; None if the model has none.
 
     Args:
         baseline: Baseline of the model; None if it has none.
@@ -66,27 +68,31 @@ class PredictionCounter:
         self._durations_start, self._duration_sum = layout.durations_start, layout.duration_sum
         self._failed = FailedCells(layout)
 
+        self.pairs, self.segments = pair_cells(layout), segment_cells(layout)
+        self._relates = self.pairs is not None or self.segments is not None
+
         # Rows are known again by their features; by their outputs where nothing is known of features.
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
         self.features = VariableCounter(
             layout.features,
             0,
-            layout.size,
+            layout.squares,
             buckets=of_features,
             keeps_interpreter=keeps_interpreter,
             gap=FEATURE_GAP,
-            locates=bool(layout.pairs),
+            locates=self._relates,
+            locates_buckets=bool(layout.segmentations),
         )
         self.outputs = VariableCounter(
             layout.outputs,
             layout.outputs_start,
-            layout.size,
+            layout.squares,
             buckets=of_outputs if layout.outputs else None,
             sums=0,
             gap=OUTPUT_GAP,
-            locates=bool(layout.pairs),
+            locates=self._relates,
+            locates_buckets=bool(layout.segmentations),
         )
-        self.pairs = pair_cells(layout)
         self.inputs: VariableCounter | RowDeriver = deriver or self.features
         self._deriver = deriver
         self._waits = bool(deriver and deriver.observed)  # for values that the view observes
@@ -111,7 +117,7 @@ class PredictionCounter:
 
     def _count_rows(self, tally: Tally, table: Table) -> None:
         """Find the cells of all features, and note their place among the prediction's."""
-        place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
+        place, tally.located = tally.listed_cells if self._relates else -1, None
         self.features.count(table, tally)
         tally.features_at, tally.located_features = place, tally.located
 
@@ -139,7 +145,7 @@ class PredictionCounter:
             if tally.rows != 0:  # an empty batch has no output to miss
                 tally.errors.append("output")
             return
-        place, tally.located = tally.listed_cells if self.pairs is not None else -1, None
+        place, tally.located = tally.listed_cells if self._relates else -1, None
         if type(output) in SCALARS and tally.rows == 1 and len(self._output_names) == 1:
             self.outputs.count_value(output, tally)
             tally.outputs_at = place
@@ -197,8 +203,8 @@ class PredictionCounter:
         """
         if self._waits:
             self._observe(tally)
-        if status == "ok" and self.pairs is not None:
-            self._count_pairs(tally)
+        if status == "ok" and self._relates:
+            self._count_relations(tally)
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
             tally.raise_cell(self.ok)
             tally.raise_cell(self._squares)
@@ -226,33 +232,38 @@ class PredictionCounter:
         self._add(increments, duration)
         return rows
 
-    def _count_pairs(self, tally: Tally) -> None:
-        """Find the cells of the pairs of variables."""
-        assert self.pairs is not None
+    def _count_relations(self, tally: Tally) -> None:
+        """Find the cells of the pairs of variables, and of the segments."""
+        counters = (self.pairs, self.layout.pairs_start), (self.segments, self.layout.segments_start)
         features, outputs = tally.located_features, tally.located_outputs
         if features is None and outputs is None:
-            self.pairs.note_row(tally)
+            if tally.features_at < 0 and tally.outputs_at < 0 and tally.rows != 1:
+                return
+            for counter, _ in counters:
+                if counter is not None:
+                    counter.note_row(tally)
             return
         if features is None and tally.features_at >= 0:
-            features = _one_row(tally, tally.features_at, len(self.features.names))
+            features = self._one_row(tally, tally.features_at, len(self.features.names), is_hashed=True)
         if outputs is None and tally.outputs_at >= 0:
-            outputs = _one_row(tally, tally.outputs_at, len(self._output_names))
-        if features is not None and outputs is not None and len(features) != len(outputs):
-            outputs = None
-        counts = self.pairs.of_rows(features, outputs)
-        for number in np.flatnonzero(counts).tolist():
-            tally.amounts.append((self.layout.pairs_start + number, int(counts[number])))
+            is_hashed = not self.features.names
+            outputs = self._one_row(tally, tally.outputs_at, len(self._output_names), is_hashed=is_hashed)
+        for counter, start in counters:
+            if counter is not None:
+                tally.ranges.append((start, counter.of_rows(features, outputs)))
+
+    def _one_row(self, tally: Tally, place: int, size: int, *, is_hashed: bool) -> NDArray[np.int32]:
+        """Return the cells of a single row in the form for several."""
+        cells = tally.cells[place : place + size]
+        if is_hashed and self.segments is not None:
+            cells.append(tally.cells[place + size] - self.layout.buckets_start)
+        return np.array([cells], dtype=np.int32)
 
     def _add(self, increments: Increments, duration: float | None) -> None:
         if duration is not None:
             increments.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._duration_sum, duration))
         self.counts.add(increments)
-
-
-def _one_row(tally: Tally, place: int, size: int) -> NDArray[np.int32]:
-    """Return the cells of a single row in the form for several."""
-    return np.array([tally.cells[place : place + size]], dtype=np.int32)
 
 
 def _predictions_without_rows(tally: Tally, status: str) -> int:

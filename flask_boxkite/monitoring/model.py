@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
@@ -43,6 +43,7 @@ from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
     from flask_boxkite.monitoring.observation import Course, Observation
     from flask_boxkite.performance.report import PerformanceReport
 
@@ -139,6 +140,7 @@ class ModelMonitor:
         self.commit = counter.commit
         self.feature_names = counter.inputs.known
         self.output_names = counter.outputs.names
+        self._judges: dict[str, SegmentJudge] = {}
         self._timelines = Timelines(counter.layout) if baseline else None
         self.notes = Notes(self.model, str(exported.key), store.directory, clock)
         self._redact = redaction(
@@ -397,15 +399,24 @@ class ModelMonitor:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def drift(self, window: str | None = None) -> DriftReport:
+    @overload
+    def drift(self, window: str | None = None, *, by: None = None) -> DriftReport: ...
+
+    @overload
+    def drift(self, window: str | None = None, *, by: str) -> SegmentReport: ...
+
+    def drift(self, window: str | None = None, *, by: str | None = None) -> DriftReport | SegmentReport:
         """Compare the counts of all processes of this server with the baseline.
 
         `ModelMonitoringService.drift` explains the window and the report.
 
         Raises:
-            BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
+            BoxkiteError: There is no baseline to compare with, it has no segments by that name, or the counts cannot be
+                read.
             ConfigError: There is no such window.
         """
+        if by is not None:
+            return self.observe_segments(by, window)
         observation = self._observed(window)
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
@@ -448,12 +459,56 @@ class ModelMonitor:
             performance = observed_performance(seen, self.outcomes.layout, self.outcomes, now=self._clock())
             return replace(seen, performance=performance)
 
+    def observe_segments(self, by: str, window: str | None = None) -> SegmentReport:
+        """Return the verdicts on each segment.
+
+        Args:
+            by: Variable that segments rows.
+            window: Window, as for `drift`.
+
+        Raises:
+            BoxkiteError: There is no baseline, it has no such segments, or the counts cannot be read.
+            ConfigError: There is no such window.
+        """
+        _check_window(window)
+        judge = self._judge_by(by)
+        assert self._timelines is not None
+        with _readable(window):
+            from flask_boxkite.monitoring.observation import observe_segments
+
+            return observe_segments(
+                judge,
+                self.counter.layout,
+                self.counter.counts,
+                self._timelines,
+                window=window,
+                alpha=self.settings.drift_alpha,
+            )
+
+    def _judge_by(self, by: str) -> SegmentJudge:
+        """Return the judge of the segments by a variable, which is made once."""
+        judge = self._judges.get(by)
+        if judge is None:
+            from flask_boxkite.drift.segments import SegmentJudge
+
+            item = None if self.baseline is None else self.baseline.segmentation_by(by)
+            if item is None or self.baseline is None:
+                msg = f"The baseline of model {self.model!r} has no segments by {by!r}. {self._segmented()}"
+                raise BoxkiteError(msg)
+            judge = self._judges[by] = SegmentJudge(self.model, self.baseline, item)
+        return judge
+
+    def _segmented(self) -> str:
+        """Return the remedy for unknown segments."""
+        items = () if self.baseline is None else self.baseline.segmentations
+        if not items or self.baseline is None:
+            return "Write one with export_text(..., segments=[...]), or read records: Records(...).drift(by=...)."
+        known = [item.side_and_name(self.baseline.variables)[1] for item in items]
+        return f"It has segments by {', '.join(map(repr, known))}."
+
     def _observed(self, window: str | None) -> Observation:
         """Return the same without its performance."""
-        if window is not None and window not in WINDOWS:
-            msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
-            raise ConfigError(msg)
-
+        _check_window(window)
         with _readable(window):
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
@@ -479,6 +534,12 @@ class ModelMonitor:
             if self._timelines is None:
                 return Course(0.0, [])
             return course(self._timelines.trained, self.counter.counts, variable)
+
+
+def _check_window(window: str | None) -> None:
+    if window is not None and window not in WINDOWS:
+        msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
+        raise ConfigError(msg)
 
 
 _TOO_MANY_FILES = " Too many files are open: let the server open more (ulimit -n)."

@@ -16,6 +16,7 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport, drift_report
+from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import Timeline
@@ -28,6 +29,7 @@ from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.report import PerformanceReport, performance_report
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 __all__ = [
     "Course",
@@ -37,6 +39,7 @@ __all__ = [
     "WindowedCounts",
     "course",
     "observe",
+    "observe_segments",
     "observed_performance",
 ]
 
@@ -190,6 +193,40 @@ def observe(
     trained = None if timelines is None else timelines.trained
     return Observation(
         model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots, trained
+    )
+
+
+def observe_segments(
+    judge: SegmentJudge,
+    layout: ModelCells,
+    counts: WindowedCounts,
+    timelines: Timelines,
+    *,
+    window: str | None,
+    alpha: float,
+) -> SegmentReport:
+    """Return the verdicts on the segments of a model, by the counts of all processes.
+
+    Args:
+        judge: Judge of the segments.
+        layout: Cells of the model's counts.
+        counts: Reader of the counts.
+        timelines: Makes timelines from the counts.
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        alpha: False-alarm probability of all verdicts together.
+
+    Raises:
+        OSError: The counts cannot be read.
+    """
+    history, totals = counts.history()
+    cells = totals.cells if window is None else history.window(window, totals)
+    own = cells[layout.cells_of_segments(judge.item)].reshape(len(judge.names), -1)
+    return judge.report(
+        list(own[:, : -ROW_BUCKETS - 1]),
+        timelines.of_segments(history, totals, judge.item),
+        alpha=alpha,
+        reach=None if window is None else WINDOWS[window],
+        window=window,
     )
 
 

@@ -76,7 +76,7 @@ class ShortWay:
         self._count_output = counter.outputs.count_value
         self._output_names = counter.outputs.names
         self._commit = counter.commit
-        self._has_pairs = counter.pairs is not None
+        self._relates = counter.pairs is not None or counter.segments is not None
         self._keys: dict[tuple[str, ...], str | None] = {}
 
     def count_features(self, document: Any, tally: Tally) -> Table | None:
@@ -97,7 +97,7 @@ class ShortWay:
         else:
             row = document
             table = Table(None, [document.copy()])
-        if self._has_pairs:
+        if self._relates:
             tally.features_at = tally.listed_cells
         table.is_plain = self._count_row(row, tally)
         tally.rows = 1
@@ -115,7 +115,7 @@ class ShortWay:
         value = None if key is None else returned[key]
         if type(value) not in _VALUES:
             return NOT_TAKEN
-        if self._has_pairs:
+        if self._relates:
             tally.outputs_at = tally.listed_cells
         self._count_output(value, tally)
         return value

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import MISSING
 from flask_boxkite.provision.options import RuleOptions
-from flask_boxkite.provision.recording import LOOKBACK, Side, filled
+from flask_boxkite.provision.recording import LOOKBACK, SIDES, Side, filled
 from flask_boxkite.provision.rulefile import Alert
 
-__all__ = ["drift_alert", "pair_alert", "serving_alerts", "stopped_alert"]
+__all__ = ["drift_alert", "pair_alert", "segment_alert", "serving_alerts", "stopped_alert"]
 
 ROLLOUT = "1h"
 """Time for which two baselines may serve one model."""
@@ -113,6 +113,39 @@ def pair_alert(options: RuleOptions) -> Alert:
     """Return the alert on pairs of variables that no longer go together, over any window."""
     texts = PAIR_DRIFTED, PAIR_SUMMARY, PAIR_DESCRIPTION
     return _alert("BoxkitePairDrift", texts, _parts_of_model(options), options)
+
+
+# --- segments --------------------------------------------------------------------------------------------------------
+
+# Each replica judges its own rows here, too. A variable that has drifted in all rows together has its own alert.
+SEGMENT_DRIFTED = """\
+max by ($by, segment) (
+  max by ($by, segment, side, variable) (boxkite_segment_verdict) >= 3
+  unless on ($by, side, variable)
+  ($drifted)
+)"""
+
+AS_VARIABLE = """\
+label_replace(label_replace($verdict_any >= 3, "side", "$side", "", ""), "variable", "$$1", "$label", "((?s).*)")"""
+
+SEGMENT_SUMMARY = "Segment {{ $$labels.segment }} of model {{ $$labels.model }} has drifted from training"
+
+SEGMENT_DESCRIPTION = """\
+{{ $$of_model := printf `$selector_of_model` $labels_of_model -}}
+{{ $$of := printf `%s,segment=%q` $$of_model $$labels.segment -}}
+Rows with {{ $$labels.segment }} of model {{ $$labels.model }} ($version, baseline {{ $$labels.baseline }})
+differ from the same rows in training, in variables in which all rows together do not. Largest sizes:
+{{ range $$i, $$one := query (printf `sort_desc(topk(5, max by (variable) (boxkite_segment_size{%[1]s}
+and boxkite_segment_verdict{%[1]s} >= 3)))` $$of) -}}
+{{ if $$i }}, {{ end }}{{ printf "%.2f" .Value }} of {{ .Labels.variable }}{{ end }}."""
+
+
+def segment_alert(options: RuleOptions) -> Alert:
+    """Return the alert on segments in which a variable has drifted, over any window, but not in all rows together."""
+    parts = _parts_of_model(options)
+    sides = ({"verdict_any": side.series(":verdict_any"), "side": side.label, "label": side.label} for side in SIDES)
+    parts["drifted"] = "\n  or\n  ".join(filled(AS_VARIABLE, own) for own in sides)
+    return _alert("BoxkiteSegmentDrift", (SEGMENT_DRIFTED, SEGMENT_SUMMARY, SEGMENT_DESCRIPTION), parts, options)
 
 
 def drift_alert(side: Side, options: RuleOptions) -> Alert:

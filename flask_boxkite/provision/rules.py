@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS
-from flask_boxkite.provision.alerts import drift_alert, pair_alert, serving_alerts, stopped_alert
+from flask_boxkite.provision.alerts import drift_alert, pair_alert, segment_alert, serving_alerts, stopped_alert
 from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.performance import Z_LIMIT, performance_alerts, performance_rules, validation_rules
@@ -136,6 +136,7 @@ def _drift_rules(options: RuleOptions) -> Iterator[Recording | Alert]:
         yield any_window_rule(side)
         yield drift_alert(side, options)
     yield pair_alert(options)
+    yield segment_alert(options)
     yield stopped_alert(FEATURES, options)
 
 

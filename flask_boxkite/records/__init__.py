@@ -3,6 +3,7 @@
 The extra ``records`` is needed: fsspec opens files in any storage, and msgspec reads JSON fast.
 """
 
+from flask_boxkite.drift.segments import Segment, SegmentReport
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.extras import install_command
 
@@ -15,6 +16,5 @@ except ImportError as error:
 
 from flask_boxkite.records.archive import Records
 from flask_boxkite.records.read_counts import ReadCounts
-from flask_boxkite.records.segments import Segment, SegmentReport
 
 __all__ = ["ReadCounts", "Records", "Segment", "SegmentReport"]

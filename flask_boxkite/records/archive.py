@@ -20,6 +20,7 @@ from flask_boxkite.baseline import Baseline, Discrete
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.segments import SegmentReport
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.failed import Failures
@@ -44,7 +45,7 @@ from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import read_records
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segmentation import Segmentation
-from flask_boxkite.records.segments import Judging, SegmentReport
+from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
 
 __all__ = ["Records"]
@@ -209,7 +210,8 @@ class Records:
             baseline: Baseline to compare with, in whose bins all rows are counted.
             by: Column to segment by: a feature, an output, or ``model``, ``baseline``, ``version`` or ``server_id``.
                 Each of its values (or groups of values, if it is continuous) gets a report, without the column itself.
-                It may be a feature that the baseline lacks, if it comes by name.
+                It may be a feature that the baseline lacks, if it comes by name. If the baseline has segments by it
+                (``segments`` of `export_text`), these are compared with themselves in training, as live.
             against: Records of an earlier period, whose counts take the place of training, to see which segments have
                 moved since.
             alpha: False-alarm probability of the whole, divided among variables and segments.
@@ -224,7 +226,8 @@ class Records:
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
         judging, counter, before = self._compared(baseline, by, against, alpha, most_segments)
-        report = judging.segments(Segmentation(by, judging.baseline), by, counter.segments, before, most_segments)
+        segmentation = Segmentation(by, judging.baseline, is_trained=against is None)
+        report = judging.segments(segmentation, by, counter.segments, before, most_segments)
         return replace(report, failed=failed_line(counter.failures, judging.window))
 
     def observed(
@@ -246,7 +249,7 @@ class Records:
         """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
-        counter, period = self._counted(known, by, most_segments)
+        counter, period = self._counted(known, by, most_segments, is_trained=against is None)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
 
@@ -261,9 +264,11 @@ class Records:
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counter, before
 
-    def _counted(self, baseline: Baseline, by: str | None, most_segments: int = 1) -> tuple[RecordCounter, Period]:
-        """Count in the cells of a baseline, by segment; return the period too."""
-        segmentation = None if by is None else Segmentation(by, baseline, least=most_segments)
+    def _counted(
+        self, baseline: Baseline, by: str | None, most_segments: int = 1, *, is_trained: bool = False
+    ) -> tuple[RecordCounter, Period]:
+        """Count in the cells of a baseline, by segment, of the baseline if it has them; return the period too."""
+        segmentation = None if by is None else Segmentation(by, baseline, least=most_segments, is_trained=is_trained)
         others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)

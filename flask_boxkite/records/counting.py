@@ -106,7 +106,7 @@ class RecordCounter:
 
         self._groups = GroupSums(layout.variables)
         self._pairs = None if segment_of is not None else pair_cells(layout)
-        self._pairs_size = layout.size - layout.pairs_start
+        self._pairs_size = layout.segments_start - layout.pairs_start
         self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.baseline.segmentation import Segmentation as TrainedSegments
+from flask_boxkite.baseline.segmentation import segment_of_cells
 from flask_boxkite.drift.wording import group_name, group_text
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.cells import cells_of
 from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text, short_text
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
@@ -37,24 +40,29 @@ class Segmentation:
     Attributes:
         others: Names of features that it needs and the baseline lacks: one or none.
         variable: Side and name of the baseline's variable that segments rows, or None.
+        trained: Segments of the baseline by that variable, if it has them, and they are wanted.
 
     Args:
         by: Column, by its name in frames; or a feature that the baseline lacks and that comes by name.
         baseline: Baseline of the variables. A continuous variable gives a segment for each of its groups.
         least: Number of values with counts of their own even if memory is short, up to *most*.
         most: Most values with counts of their own.
+        is_trained: Whether rows are put into the segments of the baseline, if it has them.
 
     Raises:
         BoxkiteError: Rows cannot be segmented by this field.
     """
 
-    def __init__(self, by: str, baseline: Baseline, *, least: int = 1, most: int = MOST_COUNTED) -> None:
+    def __init__(
+        self, by: str, baseline: Baseline, *, least: int = 1, most: int = MOST_COUNTED, is_trained: bool = False
+    ) -> None:
         columns = Columns.of(baseline)
         self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
         self._item: Distribution | None = None
         self._known: set[str] = set()
+        self.trained: TrainedSegments | None = None
         sides = (
             ("feature", baseline.features, columns.feature_columns),
             ("output", baseline.outputs, columns.output_columns),
@@ -66,6 +74,9 @@ class Segmentation:
                     self.variable, self._item = (side, item.name), item
                     self._value = _value_at(index, is_output=side == "output")
                     self._label = _labels_of(item)
+                    if is_trained and (trained := _trained(baseline, self.variable)) is not None:
+                        self.trained, self._label = trained, _label_of_segment(item, trained)
+                        self._most = len(trained.names)
                     return
 
         self._label = _text_label
@@ -92,6 +103,17 @@ class Segmentation:
     def text_of(self, segment: str) -> str:
         """Return the name of a segment for people."""
         return group_text(segment, "discrete") if self._item is None else group_name(self._item, segment)
+
+
+def _trained(baseline: Baseline, variable: tuple[str, str]) -> TrainedSegments | None:
+    found = (item for item in baseline.segmentations if item.side_and_name(baseline.variables) == variable)
+    return next(found, None)
+
+
+def _label_of_segment(item: Distribution, trained: TrainedSegments) -> Callable[[Any], str]:
+    """Return the function that names the segment of a value, as a server counts it."""
+    locate, names, segment_of = cells_of(item, 0).locate, trained.names, segment_of_cells(item, trained.segments)
+    return lambda value: names[segment_of[locate(value)[0]]]
 
 
 def _segment_bytes(baseline: Baseline) -> int:

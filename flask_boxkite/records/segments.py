@@ -1,146 +1,27 @@
 """Drift of each segment of the rows, such as each country.
 
-A segment is compared with training as a whole, or, better, with the same segment in an earlier period: a segment that
-always differed from the average has not moved.
+A segment is compared with the same segment in training, if the baseline has it, or in an earlier period: a segment that
+always differed from the average has not moved. Else it is compared with training as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.recurrence import recurrence
 from flask_boxkite.drift.report import DriftReport, drift_report
-from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
+from flask_boxkite.drift.segments import Segment, SegmentJudge, SegmentReport, largest_first
+from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import RARE
 from flask_boxkite.records.segment_counts import SegmentCounts, with_counts
 from flask_boxkite.records.segmentation import Segmentation
-from flask_boxkite.records.wording import as_markdown, as_text
-from flask_boxkite.suggestion import suggestion
 
-__all__ = ["Judging", "Segment", "SegmentReport"]
-
-
-@dataclass(frozen=True, repr=False)
-class Segment:
-    """One segment.
-
-    Attributes:
-        name: Value of the column, or name of its group; ``__rare__`` for all smaller segments together.
-        rows: Number of answered rows.
-        report: Drift of the segment, without the variable that segments rows.
-        text: Name for people.
-    """
-
-    name: str
-    rows: int
-    report: DriftReport
-    text: str
-
-    def __repr__(self) -> str:
-        """Return a summary in one line."""
-        return f"<Segment {self.name!r}: {self.verdict}, {self.rows:,} row{'s' * (self.rows != 1)}>"
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of its variables' verdicts."""
-        return self.report.variables[0].verdict if self.report.variables else "not enough data"
-
-    @property
-    def size(self) -> float:
-        """The largest size among the variables with that verdict."""
-        return self.report.variables[0].judgement.size if self.report.variables else 0.0
-
-
-@dataclass(frozen=True, repr=False)
-class SegmentReport:
-    """All segments, the largest changes first; an immutable value, like `DriftReport`.
-
-    Attributes:
-        by: Column that segments rows.
-        model: Name of the model.
-        baseline: Fingerprint of its baseline.
-        window: Period of the records.
-        alpha: False-alarm probability of one check of all segments together.
-        against: Earlier period that segments are compared with; None for training.
-        segments: Segments, one for each value.
-        failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
-    """
-
-    by: str
-    model: str
-    baseline: str
-    window: str | None
-    alpha: float
-    against: str | None
-    segments: tuple[Segment, ...]
-    failed: str = ""
-
-    def __getitem__(self, name: str) -> Segment:
-        """Return the segment of that name.
-
-        Raises:
-            KeyError: There is none.
-        """
-        for segment in self.segments:
-            if segment.name == name:
-                return segment
-        msg = f"No segment {name!r}. {suggestion(name, [segment.name for segment in self.segments])}"
-        raise KeyError(msg)
-
-    def __iter__(self) -> Iterator[Segment]:
-        return iter(self.segments)
-
-    @property
-    def drifted(self) -> tuple[Segment, ...]:
-        """The segments in which a variable's verdict is ``drifted`` or ``major``."""
-        return tuple(segment for segment in self.segments if segment.report.drifted)
-
-    def to_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict for each variable of each segment.
-
-        Keys: ``segment``, ``segment_rows``, and the keys of `DriftReport.to_rows`.
-        """
-        return [
-            {"segment": segment.name, "segment_rows": segment.rows, **row}
-            for segment in self.segments
-            for row in segment.report.to_rows()
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values.
-
-        Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, and ``segments``, a list of dicts
-        with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
-        `DriftReport.to_dict`.
-        """
-        return {
-            **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
-            "segments": [
-                {
-                    "name": segment.name,
-                    "text": segment.text,
-                    "rows": segment.rows,
-                    "verdict": segment.verdict,
-                    "variables": segment.report.to_rows(),
-                }
-                for segment in self.segments
-            ],
-        }
-
-    def to_markdown(self) -> str:
-        """Return a Markdown table of the segments."""
-        return as_markdown(self.to_dict())
-
-    def __str__(self) -> str:
-        """Return a table of at most 100 columns."""
-        return as_text(self.to_dict(), self.failed)
-
-    __repr__ = __str__
+__all__ = ["Judging"]
 
 
 @dataclass(frozen=True)
@@ -200,6 +81,8 @@ class Judging:
             before: Counts of each segment in the earlier period; None to compare with training.
             most: Number of segments to report, the largest; the rest is ``__rare__``.
         """
+        if segmentation.trained is not None and before is None:
+            return self._trained_segments(SegmentJudge(self.model, self.baseline, segmentation.trained), by, counts)
         names = sorted(counts.keys() - {RARE}, key=lambda name: (-counts[name].rows, name))[:most]
         largest = _largest(counts, names)
         largest_before = None if before is None else _largest(before, names)
@@ -212,10 +95,23 @@ class Judging:
             variables = tuple(each for each in report if (each.side, each.name) != segmentation.variable)
             text = segmentation.text_of(name)
             segments.append(Segment(name, item.rows, replace(report, variables=variables, pairs=()), text))
-        segments.sort(key=lambda segment: (WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows))
+        segments.sort(key=largest_first)
 
         fingerprint = self.baseline.fingerprint
         return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(segments))
+
+    def _trained_segments(self, judge: SegmentJudge, by: str, counts: Mapping[str, SegmentCounts]) -> SegmentReport:
+        """Judge each segment of training against itself, as a server does."""
+        sums = GroupSums(self.baseline.variables)
+        none = SegmentCounts.none(sum(len(item.cells) for item in self.baseline.distributions))
+        own = [counts.get(name, none) for name in judge.names]
+        report = judge.report(
+            [sums.of(item.cells) for item in own],
+            [item.timeline(self.end) for item in own],
+            alpha=self.alpha,
+            window=self.window,
+        )
+        return replace(report, by=by)
 
     def _recurrence(self, counts: SegmentCounts) -> float:
         """Return the recurrence of all counted rows; 1 if it is unknown."""

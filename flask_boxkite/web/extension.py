@@ -30,6 +30,7 @@ from flask_boxkite.web.views import PredictedView, routed
 
 if TYPE_CHECKING:
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.drift.segments import SegmentReport
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["Boxkite"]
@@ -305,22 +306,33 @@ class Boxkite:
         registry.register(ExpositionCollector(state.monitor.exposition))
         state.is_registered = True
 
-    def drift(self, model: str | None = None, *, window: str | None = None) -> DriftReport:
+    @overload
+    def drift(self, model: str | None = None, *, window: str | None = None, by: None = None) -> DriftReport: ...
+
+    @overload
+    def drift(self, model: str | None = None, *, window: str | None = None, by: str) -> SegmentReport: ...
+
+    def drift(
+        self, model: str | None = None, *, window: str | None = None, by: str | None = None
+    ) -> DriftReport | SegmentReport:
         """Compare the counts of all processes of this server with the baseline.
 
         Args:
             model: Name of the model; None for the only one.
             window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+            by: Name of a variable among the baseline's ``segments``, to judge the rows of each of its values.
 
         Returns:
             A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
-            ``report["age"].verdict`` or ``report.drifted``.
+            ``report["age"].verdict`` or ``report.drifted``. With *by*, a report for each segment,
+            ``report["SE"].report["age"]``.
 
         Raises:
-            BoxkiteError: The model has no baseline.
+            BoxkiteError: The model has no baseline, or no segments by that name.
             ConfigError: There is no such model or window.
         """
-        return self._state().monitor.model(model).drift(window)
+        monitor = self._state().monitor.model(model)
+        return monitor.drift(window) if by is None else monitor.drift(window, by=by)
 
     def performance(self, model: str | None = None, *, window: str | None = None) -> PerformanceReport:
         """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.

@@ -119,6 +119,7 @@ def test_what_has_drifted_in_any_window_is_judged_as_often_as_the_fastest(option
         "boxkite:inference:verdict_any",
         "BoxkiteOutputDrift",
         "BoxkitePairDrift",
+        "BoxkiteSegmentDrift",
         "BoxkiteFeatureStopped",
     ]
     assert {tuple(rule["labels"]) for rule in alerts} == {("severity",)}

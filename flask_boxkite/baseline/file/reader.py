@@ -6,6 +6,7 @@ Every error names the file, and the line where one is at fault. Reading 1,000 co
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,8 +24,9 @@ from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.pairs import PairSamples
 from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
-from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS
+from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS, SEGMENTS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.derived.documents import recipe_of
 from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.errors import BaselineError
@@ -173,6 +175,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
         validation.validation(features, outputs),
         pairs.pairs(features, outputs),
         *_derived(comments, variables),
+        _segmentations(comments, features, outputs),
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:
@@ -201,6 +204,27 @@ def _derived(
         if variable.is_derived != (side == "feature" and name in known):
             fail(f"the recipe of {name!r} is missing: comments were cut from the file. Export it again.", variable.line)
     return recipes, tuple(inputs)
+
+
+def _segmentations(
+    comments: Mapping[str, str], features: Sequence[Distribution], outputs: Sequence[Distribution]
+) -> tuple[Segmentation, ...]:
+    """Return the segments."""
+    places = {("feature", item.name): place for place, item in enumerate(features)}
+    places |= {("output", item.name): place for place, item in enumerate(outputs, len(features))}
+    found = []
+    for number in range(len(comments)):
+        if (text := comments.get(f"{SEGMENTS}{number}")) is None:
+            break
+        try:
+            document = json.loads(text)
+            place = places[document["side"], document["variable"]]
+            counts = tuple(tuple(map(operator.index, own)) for own in document["counts"])
+            collisions = tuple(None if each is None else float(each) for each in document["collisions"])
+            found.append(Segmentation(place, tuple(map(str, document["segments"])), counts, collisions))
+        except (ValueError, TypeError, LookupError, RecursionError):  # a BaselineError is a ValueError
+            fail(f"the comment '{SEGMENTS}{number}' is damaged, or from a later release. Export the file again.")
+    return tuple(found)
 
 
 def _probability(sample: Sample) -> float:

@@ -26,6 +26,7 @@ __all__ = [
     "INPUTS",
     "RECIPE",
     "ROW_COLLISIONS",
+    "SEGMENTS",
     "dump",
     "info_lines",
     "render",
@@ -37,8 +38,8 @@ VARIABLE_INFOS: dict[Side, Family] = {
     side: Family(f"boxkite_{METRIC_WORDS[side]}_info", "gauge", f"Position and kind of each {side}.") for side in SIDES
 }
 
-INPUTS, RECIPE = "inputs", "derived_"
-"""Names of the comments with the columns of a row, and, before its number, with a recipe."""
+INPUTS, RECIPE, SEGMENTS = "inputs", "derived_", "segments_"
+"""Names of the comments with the columns of a row, and, before their numbers, with a recipe, and with segments."""
 
 CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -52,8 +53,9 @@ def dump(baseline: BaselineContents, path: Path, *, names: str) -> None:
     if names not in ("labels", "boxkite"):
         msg = f"'names' must be 'labels' or 'boxkite', got {names!r}."
         raise BaselineError(msg)
-    if names == "boxkite" and baseline.derived:
-        msg = "The names of boxkite 0.0.5 have no place for derived variables. Write the file with names='labels'."
+    if names == "boxkite" and (baseline.derived or baseline.segmentations):
+        what = "derived variables" if baseline.derived else "segments"
+        msg = f"The names of boxkite 0.0.5 have no place for {what}. Write the file with names='labels'."
         raise BaselineError(msg)
     data = (render(baseline) if names == "labels" else legacy.render_file(baseline)).encode()
     try:
@@ -78,7 +80,7 @@ def render(baseline: BaselineContents) -> str:
     if baseline.pairs:
         parts += pair_families(baseline.pairs, baseline.variables, labels)
 
-    return "".join(derived_lines(baseline)) + "".join(
+    return "".join([*derived_lines(baseline), *segment_lines(baseline)]) + "".join(
         family.header(openmetrics=False) + "".join(lines for _, lines in same)
         for family, same in groupby(((family, lines) for family, lines in parts if lines), key=itemgetter(0))
     )
@@ -90,6 +92,20 @@ def derived_lines(baseline: BaselineContents) -> Iterator[str]:
         yield f"{legacy.COMMENT}{INPUTS} {json.dumps(baseline.inputs)}\n"
         for number, recipe in enumerate(baseline.derived):
             yield f"{legacy.COMMENT}{RECIPE}{number} {json.dumps(document_of(recipe))}\n"
+
+
+def segment_lines(baseline: BaselineContents) -> Iterator[str]:
+    """Yield comments with the segments; a server exports their live counts, and needs no samples of training."""
+    for number, item in enumerate(baseline.segmentations):
+        side, name = item.side_and_name(baseline.variables)
+        document = {
+            "side": side,
+            "variable": name,
+            "segments": item.segments,
+            "collisions": item.collisions,
+            "counts": item.counts,
+        }
+        yield f"{legacy.COMMENT}{SEGMENTS}{number} {json.dumps(document)}\n"
 
 
 def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family, str]]:

@@ -8,7 +8,7 @@ computes sums (`engine`), and a stream of chunks is condensed (`stream`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
 from flask_boxkite.baseline.training.rarity import row_values
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.segmenting import Segments, wanted_segments, with_segments
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.training.validating import ValidationRows, check_judging, validation_rows, with_effects
 from flask_boxkite.errors import BaselineError
@@ -47,6 +48,7 @@ def build_baseline(
     pairs: bool = True,
     progress: Progress = None,
     derive: Derive | None = None,
+    segments: Segments = (),
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
     """Count training data in bins chosen from it; `ModelMonitoringService.export_text` explains the parameters.
@@ -54,7 +56,7 @@ def build_baseline(
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown column.
     """
-    options = options or BaselineOptions.of()
+    wanted, derive, options = wanted_segments(segments, derive, options or BaselineOptions.of())
     if isinstance(inference, str):
         options.check_outputs(inference)
     if classes is not None:
@@ -67,7 +69,7 @@ def build_baseline(
         derivation = derivation_of(features, derive, options, seen, others)
         features, options = derivation.columns, replace(options, ordered=derivation.order)
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
-    if pairs or actual is not None:
+    if pairs or wanted or actual is not None:
         features, inference = rereadable(features), rereadable(inference)
     if actual is not None:
         rows = validation_rows(
@@ -100,21 +102,30 @@ def build_baseline(
     if rows is not None:
         names = [item.name for item in contents.features]
         contents = with_effects(contents, rows, first_columns(features, names) if names else {})
-    if pairs and len(contents.distributions) > 1:
-        contents = _with_pairs(contents, features, inference, () if derivation is None else derivation.held)
+    if wanted or (pairs and len(contents.distributions) > 1):
+        columns = _sampled(contents, features, inference)
+        # Of vectors, some rows are fitted to and not counted, so that their variables have other rows than all others.
+        apart = () if derivation is None else derivation.held.keys()
+        if wanted:
+            contents = with_segments(contents, wanted, *columns, apart=apart)
+        if pairs and len(contents.distributions) > 1:
+            contents = _with_pairs(contents, *columns, apart=apart)
     return Baseline.of(contents)
 
 
-def _with_pairs(
-    contents: BaselineContents, features: Any, inference: Any, unpaired: Collection[str]
-) -> BaselineContents:
-    """Add pairs; without variables of vectors, which other rows were fitted to, and which so are all missing here."""
+def _sampled(contents: BaselineContents, features: Any, inference: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the columns of the features and of the outputs; of a lazy frame, a sample."""
     of_features, of_outputs = ([item.name for item in side] for side in (contents.features, contents.outputs))
     rows = PAIRING.most_rows(len(contents.distributions))
-    columns = sampled_columns(features, inference, of_features, of_outputs, rows=rows, total=contents.rows)
-    if unpaired:
-        columns[0].update(dict.fromkeys(unpaired, [None] * len(columns[0][next(iter(unpaired))])))
-    return with_pairs(contents, *columns)
+    return sampled_columns(features, inference, of_features, of_outputs, rows=rows, total=contents.rows)
+
+
+def _with_pairs(
+    contents: BaselineContents, features: Mapping[str, Any], outputs: Mapping[str, Any], *, apart: Collection[str]
+) -> BaselineContents:
+    """Add pairs, without the variables that are counted on other rows: they are all missing here."""
+    missing = {name: [None] * len(features[name]) for name in apart}
+    return with_pairs(contents, {**features, **missing}, outputs)
 
 
 class _Sides(NamedTuple):

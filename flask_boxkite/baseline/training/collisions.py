@@ -17,7 +17,7 @@ from flask_boxkite.baseline.training.columns import native_series
 from flask_boxkite.baseline.training.value_words import Words, words_of
 from flask_boxkite.values.objects import array_of
 
-__all__ = ["SAMPLE_ROWS", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable", "spread"]
+__all__ = ["SAMPLE_ROWS", "RowHashes", "StreamCollisions", "collisions_of", "collisions_of_frame", "reusable", "spread"]
 
 SAMPLE_ROWS = 2**16
 """Most rows of the sample; for a stream, most different rows that are counted exactly."""
@@ -74,10 +74,7 @@ class RowHashes:
     @property
     def collisions(self) -> float | None:
         """The probability that two rows are equal; None with too few rows to tell."""
-        if (hashes := self.hashes) is None or len(hashes) < _LEAST_ROWS:
-            return None
-        _, counts = np.unique(hashes, return_counts=True)
-        return _probability(counts, len(hashes))
+        return None if (hashes := self.hashes) is None else collisions_of(hashes)
 
 
 class StreamCollisions:
@@ -121,6 +118,14 @@ class StreamCollisions:
         if not self._is_known or self._rows < _LEAST_ROWS:
             return None
         return _probability(self._counts, self._rows)
+
+
+def collisions_of(hashes: Words) -> float | None:
+    """Return the probability that two of these rows are equal; None with too few rows to tell."""
+    if len(hashes) < _LEAST_ROWS:
+        return None
+    _, counts = np.unique(hashes, return_counts=True)
+    return _probability(counts, len(hashes))
 
 
 def collisions_of_frame(frame: Any, names: Sequence[str]) -> float | None:

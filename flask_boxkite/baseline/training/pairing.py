@@ -14,9 +14,8 @@ from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.pairs import CELLS, NO_PART, PARTS, Pair, parts_of_groups
 from flask_boxkite.baseline.training.aligned import as_items
-from flask_boxkite.baseline.training.collisions import spread
 from flask_boxkite.baseline.training.group_codes import groups_of_rows
-from flask_boxkite.baseline.training.row_sample import taken
+from flask_boxkite.baseline.training.row_sample import spread_rows, taken
 
 __all__ = ["PAIRING", "PairingLimits", "chosen_pairs", "with_pairs"]
 
@@ -73,15 +72,10 @@ def with_pairs(
         return contents
     if len(set(map(len, columns))) != 1 or not len(columns[0]):  # of an iterator that can be read once, say
         return contents
-    rows = _spread(len(columns[0]), limits.most_rows(len(items)))
+    rows = spread_rows(len(columns[0]), limits.most_rows(len(items)))
     sampled = [taken(as_items(column), rows) for column in columns]
     parts = np.stack([_parts(item, values) for item, values in zip(items, sampled, strict=True)])
     return replace(contents, pairs=chosen_pairs(parts, len(contents.features), limits))
-
-
-def _spread(length: int, most: int) -> NDArray[np.int64]:
-    """Return the rows to look at, ascending."""
-    return np.arange(length) if length <= most else spread(length, most)
 
 
 def _parts(item: Distribution, values: Any) -> Parts:
@@ -106,7 +100,7 @@ def chosen_pairs(parts: Parts, features: int, limits: PairingLimits = PAIRING) -
         The Distribution of Chi-Square, 1931 (the limit, which need not be exact here).
     """
     number = len(parts)
-    sample = parts[:, _spread(parts.shape[1], max(limits.work // number**2, 1))]
+    sample = parts[:, spread_rows(parts.shape[1], max(limits.work // number**2, 1))]
     quantile = NormalDist().inv_cdf(1 - limits.chance / (number * (number - 1) / 2))
     flat, x_log_x = _indicators(sample), _x_log_x(sample.shape[1])
     information = np.concatenate(

@@ -9,10 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline.training.aligned import as_items
+from flask_boxkite.baseline.training.collisions import spread
 
-__all__ = ["RowSample", "joined", "random_rows", "taken"]
+__all__ = ["RowSample", "joined", "random_rows", "spread_rows", "taken"]
 
 
 class RowSample:
@@ -60,6 +62,11 @@ class RowSample:
         """Return the sample's columns of these names."""
         self._cut()
         return {name: self._columns[name] for name in names}
+
+
+def spread_rows(length: int, most: int) -> NDArray[np.int64]:
+    """Return the rows to look at of so many, ascending: all, or random ones, spread over all."""
+    return np.arange(length) if length <= most else spread(length, most)
 
 
 def taken(items: Any, rows: Any) -> Any:

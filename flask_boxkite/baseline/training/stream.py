@@ -43,6 +43,7 @@ from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.row_sample import RowSample, joined
 from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.segmenting import Segments, wanted_segments, with_segments
 from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
@@ -93,11 +94,12 @@ def count_chunks(
     pairs: bool = True,
     progress: Progress = None,
     derive: Derive | None = None,
+    segments: Segments = (),
     clock: Callable[[], float] = time.time,
     limits: StreamLimits = StreamLimits(),
 ) -> BaselineContents:
     """Count chunks of training data; `Baseline.from_chunks` explains the parameters."""
-    options = options or BaselineOptions.of()
+    named, derive, options = wanted_segments(segments, derive, options or BaselineOptions.of())
     options.check_outputs(inference)
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
     if derive:
@@ -107,7 +109,7 @@ def count_chunks(
     rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
     held = _Held(() if actual is None else (*outputs, actual))
-    sample = _Sample(outputs, actual, pairs=pairs)
+    sample = _Sample(outputs, actual, is_random=pairs or bool(named))
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
@@ -148,9 +150,11 @@ def count_chunks(
     )
     if validation is not None:
         contents = with_effects(contents, validation, sample.columns([item.name for item in contents.features]))
-    return (
-        with_pairs(contents, sample.random(contents.features), sample.random(contents.outputs)) if pairs else contents
-    )
+    if pairs or named:
+        of_rows = sample.random(contents.features), sample.random(contents.outputs)
+        contents = with_segments(contents, named, *of_rows) if named else contents
+        contents = with_pairs(contents, *of_rows) if pairs else contents
+    return contents
 
 
 class _Held:
@@ -179,20 +183,20 @@ class _Held:
 
 
 class _Sample:
-    """The features of the first chunks, as many as `group_effects` can use, and a random sample for pairs.
+    """The features of the first chunks, as many as `group_effects` can use, and a random sample for pairs and segments.
 
     Args:
         outputs: Names of the outputs.
         actual: Name of the column of actual values; None if nothing is compared.
-        pairs: Whether pairs are sought.
+        is_random: Whether random rows are wanted, too.
     """
 
-    def __init__(self, outputs: Collection[str], actual: str | None, *, pairs: bool) -> None:
+    def __init__(self, outputs: Collection[str], actual: str | None, *, is_random: bool) -> None:
         self._actual = actual
         self._others = None if actual is None else {*outputs, actual}
         self._parts: dict[str, list[Any]] = {}
         self._values = 0
-        self._random = RowSample(PAIRING.rows) if pairs else None
+        self._random = RowSample(PAIRING.rows) if is_random else None
 
     def seen_in(self, chunk: Any) -> Any:
         """Keep a part of a chunk if there is room; return it, or its columns if it can be read only once."""
