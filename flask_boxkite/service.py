@@ -115,6 +115,9 @@ class ModelMonitoringService:
         names: str = "labels",
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
+        ignore: Collection[str] = (),
+        weights: Mapping[str, float] | None = None,
+        drift_sizes: Mapping[str, float | tuple[float, float]] | None = None,
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
@@ -173,6 +176,15 @@ class ModelMonitoringService:
                 `Observed` of ``flask_boxkite.derived``, a recipe of another baseline (`Baseline.recipes`), or a
                 function, which gets a row as a dict of all its columns and returns a number or a category. Functions
                 are given to the server by the same names; all other parameters are in the file.
+            ignore: Names of variables (features and outputs) that are counted, but not judged: they raise no alert, and
+                their share of the false-alarm probability goes to the others. ``BOXKITE_VARIABLES`` may take this, and
+                the two decisions that follow, back in a server.
+            weights: Importance of variables, by name, beside 1 for all others: reports show important ones first among
+                equal verdicts, and a variable of three times the weight has three times the share of the false-alarm
+                probability. Of a fitted model: ``dict(zip(names, model.feature_importances_ * len(names)))``. A
+                variable of weight 0 is ignored.
+            drift_sizes: Sizes from which a real change is ``drifted``, by name: a number instead of 0.1, or a pair
+                instead of 0.1 and 0.25, of which the second is for ``major``.
 
         Returns:
             The baseline.
@@ -193,6 +205,9 @@ class ModelMonitoringService:
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
+            ignore=ignore,
+            weights=weights,
+            drift_sizes=drift_sizes,
         )
         baseline = build_baseline(
             features,

@@ -12,6 +12,7 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
+from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
@@ -36,6 +37,7 @@ class BaselineContents:
     pairs: tuple[Pair, ...] = ()
     derived: tuple[Recipe, ...] = ()
     inputs: tuple[str, ...] = ()
+    policies: tuple[Policy, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -103,7 +105,10 @@ class BaselineContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date."""
+        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date.
+
+        Policies are no part of it: what was counted stays comparable when a user changes how it is judged.
+        """
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had
             content.append(self.validation.identity)

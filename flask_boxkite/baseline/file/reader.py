@@ -22,6 +22,7 @@ from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.pairs import PairSamples
+from flask_boxkite.baseline.file.policies import read_policies
 from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
@@ -173,6 +174,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
         validation.validation(features, outputs),
         pairs.pairs(features, outputs),
         *_derived(comments, variables),
+        read_policies(comments, [item.name for item in (*features, *outputs)]),
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:
