@@ -8,10 +8,13 @@ has them. The first scrape of a minute renews the gauges in some milliseconds; t
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.pairs import PairScan
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.scan import dispersions_by_reach
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
@@ -25,7 +28,15 @@ __all__ = ["LiveGauges"]
 _MINUTE = 60.0
 
 
-VERDICTS: dict[Verdict, int] = {"not enough data": 0, "stable": 1, "unclear": 1, "shifted": 2, "drifted": 3, "major": 4}
+VERDICTS: dict[Verdict, int] = {
+    "ignored": -1,
+    "not enough data": 0,
+    "stable": 1,
+    "unclear": 1,
+    "shifted": 2,
+    "drifted": 3,
+    "major": 4,
+}
 """Numbers of verdicts in metrics, as the rules record them."""
 
 
@@ -66,7 +77,7 @@ class LiveGauges:
             trained.degrees,
             tuple(WINDOWS.values()),
             # The rules divide alpha among windows too; there are as many of them unless users choose others.
-            alpha=self._model.alpha / baseline.tests / len(WINDOWS),
+            alpha=self._plan.alphas / len(WINDOWS),
             collisions=baseline.row_collisions,
         )
         gauges = self._none()._replace(dispersions=dispersions)
@@ -75,7 +86,7 @@ class LiveGauges:
         return gauges
 
     def _fill_in_pairs(self, gauges: Gauges, baseline: Baseline, timeline: Timeline) -> None:
-        scanned = PairScan(baseline, timeline, alpha=self._model.alpha / baseline.tests)
+        scanned = PairScan(baseline, timeline, self._plan)
         for window, reach in enumerate(WINDOWS.values()):
             first = timeline.first_within(reach)
             if first == len(timeline):
@@ -83,6 +94,12 @@ class LiveGauges:
             found = scanned.drifts(first)
             gauges.pair_verdicts[window] = [VERDICTS[item.verdict] for item in found]
             gauges.pair_sizes[window] = [item.judgement.size for item in found]
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """The plan of each check."""
+        assert self._model.baseline is not None
+        return Plan.of(self._model.baseline, self._model.alpha)
 
     def _none(self) -> Gauges:
         layout = self._model.layout
