@@ -149,7 +149,8 @@ def named_policies(content: Any) -> tuple[Policy, ...]:
         BaselineError: The content is no such mapping, or a value makes no sense.
     """
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        msg = f"It must map names to decisions, such as {{'age': {{'ignore': True}}}}, got {content!r}."
+        example = "{'age': {'ignore': True}}"
+        msg = f"Decisions on variables must be a mapping by name, such as {example}, got {content!r}."
         raise BaselineError(msg)
     return tuple(policy_of(name, own) for name, own in content.items())
 

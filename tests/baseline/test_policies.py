@@ -32,7 +32,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "unknown decision": ({"age": {"wieght": 3}}, "'age' has no 'wieght' to set. Did you mean 'weight'?"),
     "no text": ({"age": {3: 1}}, "'age' has no 3 to set. There are: 'ignore', 'weight', 'drifted', 'major'."),
     "no mapping of one": ({"age": 3}, "'age' needs a mapping such as {'weight': 3} or {'ignore': True}, got 3."),
-    "no mapping": (["age"], "It must map names to decisions, such as {'age': {'ignore': True}}, got ['age']."),
+    "no mapping": (
+        ["age"],
+        "Decisions on variables must be a mapping by name, such as {'age': {'ignore': True}}, got ['age'].",
+    ),
     "no boolean": ({"age": {"ignore": 1}}, "'ignore' of 'age' must be true or false, got 1."),
     "negative": (
         {"age": {"weight": -0.5}},
