@@ -17,7 +17,8 @@ from importlib.util import find_spec
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from flask_boxkite.errors import ConfigError
+from flask_boxkite.baseline.policies import Policy, named_policies
+from flask_boxkite.errors import BaselineError, ConfigError
 from flask_boxkite.extras import install_command
 from flask_boxkite.quoting import masked_address
 
@@ -104,6 +105,10 @@ class Settings:
         shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver waiting records, for all sinks
             at once; with a spool, which keeps the others, half a second at most.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
+        variables: ``BOXKITE_VARIABLES`` (none): how variables are judged, by name: ``{"request_id": {"ignore": True},
+            "income": {"weight": 3, "drifted": 0.15, "major": 0.4}}``, of several models by model and name. It wins over
+            the baseline, key by key. ``ignore``: counted, but not judged. ``weight``: importance beside the 1 of
+            others. ``drifted``, ``major``: sizes from which a real change is called so.
         fast_json: ``BOXKITE_FAST_JSON`` (false): whether msgspec parses the JSON of requests, once for us and the
             views, in a fraction of the time. The extra ``fast`` has it.
         dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the route of the drift page;
@@ -146,6 +151,7 @@ class Settings:
     state_dir: str | None = None
     shutdown_timeout: float = 5.0
     drift_alpha: float = 1e-5
+    variables: Mapping[str | None, tuple[Policy, ...]] = field(default_factory=dict)
     fast_json: bool = False
     dashboard_path: str | None = None
     id_key: str | None = field(default=None, repr=False)
@@ -371,6 +377,25 @@ def _redact(key: str, value: Any) -> Any:
     return tuple(names)
 
 
+def _variables(key: str, value: Any) -> Mapping[str | None, tuple[Policy, ...]]:
+    """Return the policies by model; under None for all models."""
+    if not isinstance(value, Mapping):
+        as_json = '\'{"age": {"ignore": true}}\''
+        _fail(key, f"must map names to decisions, in the environment as JSON such as {as_json}, got {value!r}.")
+    of_models = {name: own for name, own in value.items() if _is_of_model(own)}
+    common = {name: own for name, own in value.items() if name not in of_models}
+    try:
+        policies: dict[str | None, tuple[Policy, ...]] = {None: named_policies(common)}
+        return policies | {name: named_policies(own) for name, own in of_models.items()}
+    except BaselineError as error:
+        _fail(key, f"is wrong: {error}")
+
+
+def _is_of_model(value: Any) -> bool:
+    """Say whether a value holds the decisions on several variables, rather than on one."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(own, Mapping) for own in value.values())
+
+
 def _addresses(key: str, value: Any) -> tuple[Address, ...]:
     texts = [text.strip() for text in _text(key, value).split(",")]
     return tuple(_address(key, text) for text in texts)
@@ -431,6 +456,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "state_dir": _optional(_path_text),
     "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
+    "variables": _optional(_variables),
     "dashboard_path": _optional(_route),
     "id_key": _optional(_id_key),
     "outcomes_path": _optional(_route),

@@ -117,6 +117,9 @@ class ModelMonitoringService:
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
         segments: Collection[str] | Mapping[str, Any] = (),
+        ignore: Collection[str] = (),
+        weights: Mapping[str, float] | None = None,
+        drift_sizes: Mapping[str, float | tuple[float, float]] | None = None,
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
@@ -180,6 +183,15 @@ class ModelMonitoringService:
                 that *exclude* names, too, only segments rows: requests bring it by its name, or the view by
                 ``monitor.observe(country="SE")``. A mapping gives the training values of what is no column:
                 ``{"country": countries, "age": None}``. Counts come from a random sample of 50,000 rows.
+            ignore: Names of variables (features and outputs) that are counted, but not judged: they raise no alert, and
+                their share of the false-alarm probability goes to the others. ``BOXKITE_VARIABLES`` may take this, and
+                the two decisions that follow, back in a server.
+            weights: Importance of variables, by name, beside 1 for all others: reports show important ones first among
+                equal verdicts, and a variable of three times the weight has three times the share of the false-alarm
+                probability. Of a fitted model: ``dict(zip(names, model.feature_importances_ * len(names)))``. A
+                variable of weight 0 is ignored.
+            drift_sizes: Sizes from which a real change is ``drifted``, by name: a number instead of 0.1, or a pair
+                instead of 0.1 and 0.25, of which the second is for ``major``.
 
         Returns:
             The baseline.
@@ -200,6 +212,9 @@ class ModelMonitoringService:
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
+            ignore=ignore,
+            weights=weights,
+            drift_sizes=drift_sizes,
         )
         baseline = build_baseline(
             features,

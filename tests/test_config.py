@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.config import _READERS, Address, Settings
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.testing import RecordingSink
@@ -118,6 +119,15 @@ def test_every_setting_can_be_set_and_is_documented() -> None:
         ("redact", (), ()),
         ("redact", "", ()),
         pytest.param("redact", hide, hide, id="redact-function"),
+        ("variables", None, None),
+        ("variables", {}, {None: ()}),
+        ("variables", {"age": {"ignore": True}}, {None: (Policy("age", True),)}),
+        ("variables", {"credit": {"age": {"weight": 2}}}, {None: (), "credit": (Policy("age", None, 2.0),)}),
+        (
+            "variables",
+            {"age": {"major": 0.4}, "credit": {"weight": {"weight": 0}}},
+            {None: (Policy("age", major=0.4),), "credit": (Policy("weight", None, 0.0),)},
+        ),
         ("export_baseline", "false", False),
         ("export_baseline", 1, True),
         ("export_bins", "No", False),
@@ -211,6 +221,28 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("redact", [1], "must be field names or dotted paths, or a callable, got [1]."),
         ("redact", [""], "must be field names or dotted paths, or a callable, got ['']."),
         ("redact", None, "must be field names or dotted paths, or a callable, got None."),
+        (
+            "variables",
+            "age",
+            'must map names to decisions, in the environment as JSON such as \'{"age": {"ignore": true}}\', got '
+            "'age'.",
+        ),
+        (
+            "variables",
+            {"age": True},
+            "is wrong: 'age' needs a mapping such as {'weight': 3} or {'ignore': True}, got True.",
+        ),
+        (
+            "variables",
+            {"credit": {"age": {"weigth": 1}}},
+            "is wrong: 'age' has no 'weigth' to set. Did you mean 'weight'?",
+        ),
+        (
+            "variables",
+            {3: {"ignore": True}},
+            "is wrong: Decisions on variables must be a mapping by name, such as {'age': {'ignore': True}}, got {3: "
+            "{'ignore': True}}.",
+        ),
         ("export_baseline", "maybe", "must be true or false, got 'maybe'."),
         ("export_bins", 2, "must be true or false, got 2."),
         ("shutdown_timeout", -1, "must be a number from 0 to 86400, got -1."),

@@ -21,6 +21,7 @@ from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
 from flask_boxkite.baseline.segmentation import Segmentation
+from flask_boxkite.baseline.policies import Policy, merged, named_policies, over, policy_lines
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
@@ -52,6 +53,8 @@ class Baseline(BaselineContents):
         inputs: Names of a row's values in the order of their positions, if there are derived variables: features that
             are not derived, and columns that recipes read in their place.
         segmentations: Variables whose values' rows are also counted and judged apart (`segmentation`).
+        policies: Decisions of the user on how variables are judged (`policies`); none in files of earlier releases. Not
+            part of the identity.
     """
 
     def __repr__(self) -> str:
@@ -62,7 +65,7 @@ class Baseline(BaselineContents):
         for title, items in (("features", self.features), ("outputs", self.outputs)):
             if items:
                 lines.append(f"  {title}: {_listed(items)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {line}" for line in policy_lines(self.policies))])
 
     @classmethod
     def of(cls, contents: BaselineContents) -> Baseline:
@@ -108,6 +111,9 @@ class Baseline(BaselineContents):
         progress: Progress = None,
         derive: Mapping[str, Any] | None = None,
         segments: Collection[str] | Mapping[str, Any] = (),
+        ignore: Collection[str] = (),
+        weights: Mapping[str, float] | None = None,
+        drift_sizes: Mapping[str, float | tuple[float, float]] | None = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
 
@@ -139,6 +145,9 @@ class Baseline(BaselineContents):
                 column, and recipes that were fitted to a sample of the rows, ``sample_baseline.recipes``.
             segments: Names of variables whose rows are also counted apart for each of their values, as for
                 `export_text`.
+            ignore: Names of variables that are counted, but not judged, as for `export_text`.
+            weights: Importance of variables, by name, as for `export_text`.
+            drift_sizes: Sizes from which variables have drifted, by name, as for `export_text`.
 
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
@@ -156,6 +165,9 @@ class Baseline(BaselineContents):
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
+            ignore=ignore,
+            weights=weights,
+            drift_sizes=drift_sizes,
         )
         contents = count_chunks(
             chunks,
@@ -172,6 +184,24 @@ class Baseline(BaselineContents):
             segments=segments,
         )
         return cls.of(contents)
+
+    def with_policies(self, variables: Mapping[str, Mapping[str, Any]]) -> Baseline:
+        """Return this baseline with other decisions on how variables are judged; counts and fingerprint stay the same.
+
+        Args:
+            variables: Decisions by name, in the form of ``BOXKITE_VARIABLES`` for one model: ``{"age": {"ignore":
+                True}, "income": {"weight": 3, "drifted": 0.15, "major": 0.4}}``. They win over the present ones, key by
+                key.
+
+        Raises:
+            BaselineError: A variable or key is unknown, or a value makes no sense.
+        """
+        return self.judged_by(named_policies(variables))
+
+    def judged_by(self, policies: Iterable[Policy]) -> Baseline:
+        """Return this baseline with *policies* laid over its own; see `with_policies`."""
+        names = [item.name for item in self.distributions]
+        return replace(self, policies=over(policies, self.policies, names))
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
@@ -190,7 +220,7 @@ class Baseline(BaselineContents):
         """Add the counts of another baseline with equal bins; commutative and exact.
 
         Raises:
-            BinMismatchError: Models, variables, bins or groups differ.
+            BinMismatchError: Models, variables, bins, groups or policies differ.
         """
         for mine, theirs in ((self.features, other.features), (self.outputs, other.outputs)):
             if len(mine) != len(theirs):
@@ -226,6 +256,8 @@ class Baseline(BaselineContents):
             derived=self.derived,
             inputs=self.inputs,
         )._with_relations_of(self, other)
+            policies=merged(self.policies, other.policies, [item.name for item in self.distributions]),
+        )._with_pairs_of(self, other)
 
     def _with_relations_of(self, left: Baseline, right: Baseline) -> Baseline:
         """Return this baseline with the pairs and segments that both others have, of the same parts."""

@@ -13,6 +13,7 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.segmentation import Segmentation
+from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
@@ -38,6 +39,7 @@ class BaselineContents:
     derived: tuple[Recipe, ...] = ()
     inputs: tuple[str, ...] = ()
     segmentations: tuple[Segmentation, ...] = ()
+    policies: tuple[Policy, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -115,6 +117,10 @@ class BaselineContents:
     @cached_property
     def fingerprint(self) -> str:
         """12 hex digits of the SHA-256 of variables, validation, pairs, segments: not of model, version, date."""
+        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date.
+
+        Policies are no part of it: what was counted stays comparable when a user changes how it is judged.
+        """
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had
             content.append(self.validation.identity)

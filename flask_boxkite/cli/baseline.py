@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.policies import policy_lines
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, listed, write
+from flask_boxkite.cli.policies import named_numbers, named_sizes, policy_options
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.quoting import printable
 from flask_boxkite.service import ModelMonitoringService
@@ -90,6 +92,7 @@ _SHOWN = 5
     metavar="NAME",
     help="Column of texts, even if they look like numbers, as postcodes do; repeatable.",
 )
+@policy_options()
 def baseline(
     data: tuple[str, ...],
     out: Path,
@@ -109,6 +112,9 @@ def baseline(
     names: str,
     missing: tuple[str, ...],
     texts: tuple[str, ...],
+    ignore: tuple[str, ...],
+    weights: tuple[str, ...],
+    drift_sizes: tuple[str, ...],
 ) -> None:
     """Count training data and write the baseline file.
 
@@ -130,7 +136,9 @@ def baseline(
 
     _check_output(out)
     bounds = dict(map(_named_bounds, bins))
+    importances, sizes = named_numbers(weights), named_sizes(drift_sizes)
     named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
+    named |= {"--ignore": ignore, "--weight": importances, "--drift-size": sizes}
     with waiting("Looking at the data"):
         aside = {actual} if actual is not None else set()
         parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts})
@@ -161,6 +169,9 @@ def baseline(
                 min_category_rows=min_category_rows,
                 texts=[name for name in texts if name not in exclude],
                 missing_texts=missing,
+                ignore=[name for name in ignore if name not in exclude],
+                weights={name: weight for name, weight in importances.items() if name not in exclude},
+                drift_sizes={name: size for name, size in sizes.items() if name not in exclude},
                 pairs=pairs,
                 names=names,
                 progress=tell,
@@ -231,6 +242,7 @@ def _summary(made: Baseline, out: Path) -> Iterator[str]:
         if items:
             discrete = [item.name for item in items if item.kind == "discrete"]
             yield f"  {title}: {len(items) - len(discrete)} continuous, {len(discrete)} discrete{_some(discrete)}"
+    yield from (f"  {line}" for line in policy_lines(made.policies))
     gaps = sorted((item for item in variables if item.missing), key=lambda item: -item.missing)
     if gaps:
         yield f"  with missing values: {len(gaps)}{_some([f'{v.name} {v.missing / v.rows:.1%}' for v in gaps])}"

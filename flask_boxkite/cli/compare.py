@@ -16,6 +16,7 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.variables import Side
 from flask_boxkite.cli.group import PATH, boxkite, listed
 from flask_boxkite.cli.inspect import variable_named
+from flask_boxkite.cli.policies import judged, policy_options
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import drift_report
@@ -46,6 +47,7 @@ Count: TypeAlias = Callable[[Side, Distribution], Cells]
     metavar="TEXT",
     help="Text that also stands for a missing value in CSV, as in the command that made the baseline; repeatable.",
 )
+@policy_options(of_baseline=True)
 @report_options("json", "markdown", "html")
 def compare(
     first: Path,
@@ -57,6 +59,7 @@ def compare(
     output: Path | None,
     fail_on: str | None,
     shows_all: bool,
+    **policies: tuple[str, ...],
 ) -> None:
     """Compare a baseline (FIRST) with other data, or with another baseline (SECOND).
 
@@ -74,7 +77,7 @@ def compare(
     if is_data(str(first)):
         msg = f"'{first}' is data. Make a baseline from it: flask boxkite baseline {first} --out baseline.prom"
         raise BaselineError(msg)
-    baseline = Baseline.load(first)
+    baseline = judged(Baseline.load(first), **policies)
     count: Count
     if len(second) > 1 or is_data_set(second[0]):
         wanted, count = _of_data(_without(baseline, [*exclude, *_derived(baseline)]), second, exclude, missing)
@@ -97,6 +100,8 @@ def compare(
     source = listed(second)
     models = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
     finish(models, form, output, fail_on, shows_all=shows_all)
+    ignored = {policy.name for policy in baseline.policies if policy.is_ignored}
+    reasons = {name: reason for name, reason in reasons.items() if name not in ignored}
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
         raise BaselineError(msg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import click
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import boxkite, write
+from flask_boxkite.cli.policies import POLICY_OPTIONS, judged, policy_options
 from flask_boxkite.cli.remote import fetch_report
 from flask_boxkite.cli.reports import ALPHA, Findings, Models, finish, report_options
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
@@ -35,6 +36,7 @@ __all__ = ["drift"]
     help="Probability that one check of a model finds drift where there is none; not for a page, which has its own.  "
     f"[default: {Settings.drift_alpha}]",
 )
+@policy_options(of_baseline=True)
 @report_options("json", "markdown", "html")
 def drift(
     url: str | None,
@@ -50,7 +52,7 @@ def drift(
     """Compare a model's live rows with training.
 
     The rows come from a server's drift page (--url), its state directory on the same machine (--state-dir), or logged
-    predictions (--records).
+    predictions (--records). --ignore, --judge, --weight and --drift-size are for records: a server has settings.
 
     \b
     Examples:
@@ -59,15 +61,16 @@ def drift(
       flask boxkite drift --state-dir /run/boxkite --format html --output drift.html
       flask boxkite drift --records /var/log/models --baseline fraud.prom --start 2026-01-01 --by country
     """
-    check_source(url, state_dir, records, options, ["by"])
+    check_source(url, state_dir, records, options, ["by", *POLICY_OPTIONS])
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
         msg = "There is no HTML report by segment (--by), or, with --url, of one model."
         raise click.UsageError(msg)
 
     findings: Findings
+    policies = {name: options.pop(name) for name in POLICY_OPTIONS}
     window, alpha = window_of(options.pop("window")), options.pop("alpha") or Settings.drift_alpha
     if records is not None:
-        findings = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
+        findings = _of_records(records, policies, alpha=alpha, must_be_some=fail_on is not None, **options)
     elif url is not None:
         findings = _of_page(url, token, window, options["model"])
     else:
@@ -92,9 +95,17 @@ def _of_directory(directory: Path, window: str | None, model: str | None, alpha:
 
 
 def _of_records(
-    location: str, *, by: str | None, alpha: float, must_be_some: bool, baseline: Path | None, **options: Any
+    location: str,
+    policies: Mapping[str, Sequence[str]],
+    *,
+    by: str | None,
+    alpha: float,
+    must_be_some: bool,
+    baseline: Path | None,
+    **options: Any,
 ) -> Findings:
-    with open_records(location, baseline=baseline, **options) as (source, trained):
+    with open_records(location, baseline=baseline, **options) as (source, loaded):
+        trained = judged(loaded, **policies)
         findings, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
     if not has_counts:
         note_records(source, trained, location, baseline, must_be_some=must_be_some)

@@ -65,14 +65,18 @@ def variable_named(baseline: Baseline, name: str) -> Distribution:
 
 def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
     kinds = {name: recipe.kind for recipe in baseline.derived for name in recipe.names}
+    policies = {policy.name: policy.to_dict() for policy in baseline.policies}
     return {
         "model": baseline.model,
         "version": baseline.version,
         "baseline": baseline.fingerprint,
         "created": moment(baseline.created),
         "rows": baseline.rows,
-        "features": [{**_variable_dict(item), "derived": kinds.get(item.name)} for item in baseline.features],
-        "outputs": list(map(_variable_dict, baseline.outputs)),
+        "features": [
+            {**_variable_dict(item), "derived": kinds.get(item.name), "policy": policies.get(item.name)}
+            for item in baseline.features
+        ],
+        "outputs": [{**_variable_dict(item), "policy": policies.get(item.name)} for item in baseline.outputs],
         "pairs": [_pair_dict(baseline, pair) for pair in baseline.pairs],
     }
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask_boxkite.drift.failures import failed_line, failed_text
+from flask_boxkite.drift.verdict import IGNORED
 from flask_boxkite.drift.wording import by_reason
 from flask_boxkite.live.failed import Failures, OddFeature
 from flask_boxkite.quoting import printable
 
 __all__ = ["failed", "listed", "not_listed"]
 
-_QUIET = {"stable": "stable", "not enough data": "with not enough data"}
+_QUIET = {"stable": "stable", "not enough data": "with not enough data", IGNORED: IGNORED}
 """Verdicts of variables that are listed only on request, as the end of "3 …"."""
 
 Variables = Sequence[Mapping[str, Any]]

@@ -12,6 +12,7 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.baseline.pairs import Pair
+from flask_boxkite.baseline.policies import policy_lines
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import listed
 from flask_boxkite.drift.wording import group_name
@@ -69,6 +70,8 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     if baseline.pairs:
         names = [_pair_name(baseline, pair) for pair in baseline.pairs]
         console.print(Text(f"\nWatched together: {printable(listed(names))}."))
+    for line in policy_lines(baseline.policies):
+        console.print(Text(f"\n{printable(line[0].upper() + line[1:])}."))
     for spot, names in blind_spots(baseline.distributions).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
 

@@ -39,7 +39,8 @@ _DEFAULTS = RuleOptions()
     "--minimum-size",
     type=float,
     default=_DEFAULTS.minimum_size,
-    help=f"Size from which on a change that is more than chance is drift; at most {MAJOR_SIZE:g}.",
+    help="Size from which on a change that is more than chance is drift, of variables without a size of their own; at "
+    f"most {MAJOR_SIZE:g}.",
 )
 @click.option(
     "--for",

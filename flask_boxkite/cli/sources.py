@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 _SHOWN = 5
+_ALIASES = {"weights": "weight", "drift_sizes": "drift_size"}
+"""Names of options that differ from those of their parameters."""
+
 _OF_RECORDS = ("baseline", "start", "end", "fingerprint")
 
 
@@ -92,8 +95,8 @@ def check_source(
     if url is not None:
         useless.append("alpha")
     for name in useless:
-        if options[name] is not None:
-            msg = f"'--{name.replace('_', '-')}' does not apply to this source."
+        if options[name] not in (None, ()):
+            msg = f"'--{_ALIASES.get(name, name).replace('_', '-')}' does not apply to this source."
             raise click.UsageError(msg)
 
 

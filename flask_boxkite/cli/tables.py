@@ -35,8 +35,9 @@ STYLES = {
     "unclear": "magenta",
     "stable": "green",
     "not enough data": "dim",
+    "ignored": "dim",
 }
-"""Style of each verdict, in the colours of the page."""
+"""Style of each verdict, in the colours of the page; a server of a later release may send others."""
 
 
 def show_model(
@@ -112,7 +113,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
         table.add_column("to", justify="right", no_wrap=True)
     for item in items:
         cells = _numbers(item, today)
-        verdict = Text(item["verdict"], style=STYLES[item["verdict"]])
+        verdict = Text(item["verdict"], style=STYLES.get(item["verdict"], ""))
         moved = () if is_narrow else _moved(item)
         table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
 
@@ -121,8 +122,10 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
 
 def _show_reasons(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
     """Print the reasons for uncertain verdicts, variables with the same reason together."""
-    for verdict in ("unclear", "not enough data"):
+    for verdict in ("unclear", "not enough data", "ignored"):
         for names, reason in by_reason(items, verdict):
+            if not reason:
+                continue
             console.print(Text(f"\n{verdict.capitalize()}: {names} ({reason})"))
 
 

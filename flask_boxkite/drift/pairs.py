@@ -13,11 +13,12 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.pairs import CELLS, PARTS
 from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.drift.association import association_degrees, association_statistics, cramers_v
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Decision, State, scan
-from flask_boxkite.drift.statistics import chi_squared_limit
+from flask_boxkite.drift.statistics import chi_squared_limits
 from flask_boxkite.drift.timeline import Timeline
-from flask_boxkite.drift.verdict import Judgement, Verdict, judgement_of, uncertainty, verdict_of
+from flask_boxkite.drift.verdict import IGNORED, Judgement, Verdict, judgement_of, uncertainty, verdict_of
 from flask_boxkite.drift.wording import moment, pair_text
 
 __all__ = ["PairDrift", "PairScan"]
@@ -33,12 +34,13 @@ class PairDrift:
         live_rows: Number of live rows in the whole window in which both have a value.
         judgement: Verdict on their association, and the numbers behind it. Its size is the deviance per row, which is
             about the part of a PSI that the association adds.
-        reason: Reason for ``unclear`` and ``not enough data``; empty for other verdicts.
+        reason: Reason for ``unclear``, ``not enough data`` and ``ignored``; empty for other verdicts.
         since: Beginning of the stretch that decided, in Unix seconds; None if it is the whole window.
         rows: Number of live rows in that stretch.
         moved: Names of the variables, of these two, that have drifted alone.
         before: Training rows by the parts of both, `PARTS` numbers for each part of the first.
         now: Live rows by the parts of both in that stretch.
+        weight: Importance of the pair: the geometric mean of both weights; 0 if it is ignored.
     """
 
     first: Variable
@@ -51,6 +53,7 @@ class PairDrift:
     before: tuple[tuple[int, ...], ...]
     now: tuple[tuple[int, ...], ...]
     moved: tuple[str, ...] = ()
+    weight: float = 1.0
 
     def __repr__(self) -> str:
         """Return a summary in one line."""
@@ -97,6 +100,7 @@ class PairDrift:
             "association_before": self.association_before,
             "association_now": self.association_now,
             "moved": list(self.moved),
+            "weight": self.weight,
         }
 
 
@@ -106,12 +110,13 @@ class PairScan:
     Args:
         baseline: Baseline to compare with.
         timeline: Counts by stretch, including pairs; without them, there is nothing to judge.
-        alpha: False-alarm probability of one pair.
+        plan: Plan of the check.
         least_recurrence: Recurrence of the sample that takes the place of training.
     """
 
-    def __init__(self, baseline: Baseline, timeline: Timeline, *, alpha: float, least_recurrence: float = 1.0) -> None:
+    def __init__(self, baseline: Baseline, timeline: Timeline, plan: Plan, *, least_recurrence: float = 1.0) -> None:
         self._baseline = baseline
+        self._plan = plan
         self._timeline = timeline
         self._pairs = baseline.pairs if timeline.pairs is not None else ()
         if not self._pairs:
@@ -121,13 +126,13 @@ class PairScan:
         self._firsts = np.arange(len(self._pairs), dtype=np.intp) * CELLS
         self._degrees = association_degrees(self._trained)
         # No limit of the scan is below these.
-        least = np.array([chi_squared_limit(alpha, int(k)) for k in self._degrees])
+        least = chi_squared_limits(plan.pair_alphas, self._degrees)
         self._scanned = scan(
             self._trained,
             self._counts,
             self._firsts,
             self._degrees,
-            alpha=alpha,
+            alpha=plan.pair_alphas,
             collisions=baseline.row_collisions,
             least_recurrence=least_recurrence,
             statistic=partial(association_statistics, least=least),
@@ -141,7 +146,7 @@ class PairScan:
         """
         if not self._pairs:
             return ()
-        decision = self._scanned.decide(first)
+        decision = self._scanned.decide(first, self._plan.pair_weights == 0)
         groups = self._counts.groups.reshape(len(self._counts), len(self._pairs), CELLS)
         live = groups[decision.stretch, np.arange(len(self._pairs))]
         phi = decision.dispersion[np.newaxis]
@@ -157,9 +162,9 @@ class PairScan:
     ) -> PairDrift:
         pair, variables = self._pairs[number], self._baseline.variables
         stretch, state = int(decision.stretch[number]), State(int(decision.state[number]))
-        rows = int(decision.rows[number])
+        rows, weight = int(decision.rows[number]), float(self._plan.pair_weights[number])
         judgement = judgement_of(
-            verdict_of(state),
+            verdict_of(state) if weight else IGNORED,
             g=g,
             dispersion=float(decision.dispersion[number]),
             limit=float(decision.limit[number]),
@@ -173,16 +178,23 @@ class PairScan:
             variables[pair.second],
             live_rows,
             judgement,
-            reason_for(state, self._timeline, stretch, rows, pair.rows),
+            reason_for(state, self._timeline, stretch, rows, pair.rows) if weight else self._ignored(number),
             None if stretch == first else float(self._timeline.starts[stretch]),
             rows,
             _table(pair.counts),
             _table(live),
+            weight=weight,
         )
         # A relation that is gone is drift, also a weak one, or one of few rows, whose loss has a small size.
         if drift.verdict == "shifted" and drift.association_now < drift.association_before / 2:
             return replace(drift, judgement=replace(judgement, verdict="drifted"))
         return drift
+
+    def _ignored(self, number: int) -> str:
+        """Return the reason for which a pair is ignored."""
+        variables, pair = self._baseline.variables, self._pairs[number]
+        names = [variables[place].name for place in (pair.first, pair.second) if not self._plan.weights[place]]
+        return f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} ignored"
 
     def _uncertain(self, decision: Decision, number: int) -> float:
         """Return the variance in doubt, see `verdict.uncertainty`; none of a sample that is compared once."""

@@ -16,13 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.pairs import PairDrift, PairScan
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift, finite_or_none
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
+from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
 from flask_boxkite.drift.wording import as_markdown, as_text
 from flask_boxkite.suggestion import suggestion
 
@@ -31,7 +32,9 @@ __all__ = ["DriftReport", "drift_report"]
 
 @dataclass(frozen=True, repr=False)
 class DriftReport:
-    """All variables of a model, the largest changes first. An immutable value, which can be kept and shared.
+    """All variables of a model, an immutable value, which can be kept and shared.
+
+    The worst verdicts come first; among equal ones, the largest weight times size.
 
     Attributes:
         model: Name of the model.
@@ -76,6 +79,12 @@ class DriftReport:
         """The variables whose verdict is ``drifted`` or ``major``."""
         return tuple(variable for variable in self.variables if variable.verdict in MOVED)
 
+    @property
+    def drifted_share(self) -> float:
+        """The share of the variables that have drifted, by weight, in [0, 1]; ignored ones have none."""
+        weights = sum(variable.weight for variable in self.variables)
+        return sum(variable.weight for variable in self.drifted) / weights if weights else 0.0
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dict per variable, all with the same keys, as ``pandas.DataFrame(...)`` takes them."""
         return [variable.to_row() for variable in self.variables]
@@ -83,24 +92,25 @@ class DriftReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
-        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``note`` (text or None), ``variables``, a list of
-        dicts with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``,
-        ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`);
-        ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see
-        `Judgement`); ``recurrence``; ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``,
-        ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``;
-        ``jensen_shannon``, ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``,
-        ``kolmogorov_smirnov_limit``, ``wasserstein``, ``wasserstein_is_least`` (see `Distances`); and
-        ``pairs``, a list of dicts with ``first``, ``first_side``, ``second``, ``second_side``, ``verdict``, ``reason``,
-        ``since``, ``rows``, ``baseline_rows``, ``live_rows``, ``g``, ``dispersion``, ``limit``, ``size``,
-        ``association_before``, ``association_now`` and ``moved`` (see `PairDrift`). Keys may be added, in a later
-        release; none goes or changes its meaning.
+        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``drifted_share``, ``note`` (text or None), ``variables``,
+        a list of dicts with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None),
+        ``verdict``, ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see
+        `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``,
+        ``psi_limit``, ``drifted_size``, ``major_size`` (see `Judgement`); ``weight`` (0: ignored); ``recurrence``;
+        ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``, ``share_now``; ``missing_before``,
+        ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``,
+        ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein``,
+        ``wasserstein_is_least`` (see `Distances`); and ``pairs``, a list of dicts with ``first``, ``first_side``,
+        ``second``, ``second_side``, ``verdict``, ``reason``, ``since``, ``rows``, ``baseline_rows``, ``live_rows``,
+        ``g``, ``dispersion``, ``limit``, ``size``, ``association_before``, ``association_now``, ``moved`` and
+        ``weight`` (see `PairDrift`). Keys may be added, in a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
             "baseline": self.baseline,
             "window": self.window,
             "alpha": self.alpha,
+            "drifted_share": self.drifted_share,
             "note": self.note or None,
             "variables": self.to_rows(),
             "pairs": [pair.to_row() for pair in self.pairs],
@@ -135,7 +145,7 @@ def drift_report(
         model: Name of the model.
         baseline: Baseline to compare with.
         cells: Live counts of features and outputs in the window, in the baseline's order; more may follow.
-        alpha: False-alarm probability for the whole model, divided among variables and pairs (Bonferroni).
+        alpha: False-alarm probability for the whole model, divided among variables and pairs (`Plan`).
         timeline: Counts by stretch of time, also longer than the window; None if *cells* are one sample of independent
             rows.
         reach: Seconds that stretches of the window may reach back; None for all stretches.
@@ -149,7 +159,7 @@ def drift_report(
     counts = np.asarray(cells, dtype=np.int64)
     if timeline is None:
         timeline = Timeline.of_sample(trained.sums.of(counts))
-    alone = alpha / baseline.tests
+    plan = Plan.of(baseline, alpha)
     first = timeline.first_within(reach)
     if first == len(timeline):  # there are no counts within the window
         timeline = Timeline.of_sample(np.zeros_like(trained.counts))
@@ -160,14 +170,14 @@ def drift_report(
         timeline,
         trained.sums.firsts,
         trained.degrees,
-        alpha=alone,
+        alpha=plan.alphas,
         collisions=baseline.row_collisions,
         least_recurrence=least_recurrence,
     )
 
-    views = list(_views(trained, counts, timeline, scanned, first, alone))
+    views = list(_views(trained, counts, timeline, scanned, first, plan))
     moved = {(item.side, item.name) for item in views if item.verdict in MOVED}
-    pair_scan = PairScan(baseline, timeline, alpha=alone, least_recurrence=least_recurrence)
+    pair_scan = PairScan(baseline, timeline, plan, least_recurrence=least_recurrence)
     pairs = [
         replace(pair, moved=tuple(each.name for each in (pair.first, pair.second) if (each.side, each.name) in moved))
         for pair in pair_scan.drifts(first)
@@ -183,7 +193,7 @@ def drift_report(
 
 
 def _largest_first(item: VariableDrift | PairDrift) -> tuple[int, float, float]:
-    return WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g
+    return WORST_FIRST.index(item.verdict), -item.weight * item.judgement.size, -item.judgement.g
 
 
 def _views(
@@ -192,13 +202,17 @@ def _views(
     timeline: Timeline,
     scanned: Scan,
     first: int,
-    alpha: float,
+    plan: Plan,
 ) -> Iterator[VariableDrift]:
     """Yield each variable, as seen in the stretch that decides on it."""
-    decision = scanned.decide(first)
+    decision = scanned.decide(first, plan.weights == 0)
     firsts, size = trained.sums.firsts, len(trained.counts)
     live = timeline.groups[np.repeat(decision.stretch, np.diff(firsts, append=size)), np.arange(size)]
-    states = [State(state) for state in decision.state.tolist()]
+    states, weights, alphas = (
+        [State(state) for state in decision.state.tolist()],
+        plan.weights.tolist(),
+        plan.alphas.tolist(),
+    )
     # Where all rows together are within the limit, the scan did not compute G of the rows that count.
     is_within = decision.state <= State.WITHIN_LIMIT
     of_counting = g_statistics(trained.counts, live[np.newaxis], firsts, decision.dispersion[np.newaxis])[0]
@@ -210,11 +224,13 @@ def _views(
         trained.counts,
         live,
         firsts,
-        list(map(verdict_of, states)),
+        [verdict_of(state) if weight else IGNORED for state, weight in zip(states, weights, strict=True)],
         g=np.where(is_within, of_counting, decision.g),
         dispersion=decision.dispersion,
         limit=decision.limit,
         uncertain=uncertain,
+        drifted=plan.drifted,
+        major=plan.major,
     )
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = decision.stretch.tolist(), cells.tolist()
@@ -226,12 +242,15 @@ def _views(
             variable.side,
             whole[number],
             judged[number],
-            reason_for(states[number], timeline, stretches[number], rows, sum(before[groups])),
+            reason_for(states[number], timeline, stretches[number], rows, sum(before[groups]))
+            if weights[number]
+            else plan.reasons[number],
             None if stretches[number] == first else float(timeline.starts[stretches[number]]),
             rows,
             finite_or_none(float(scanned.recurrence[stretches[number]])),
             tuple(before[groups]),
             tuple(now[groups]),
             tuple(counts[variable.cells]),
-            alpha,
+            alphas[number],
+            weights[number],
         )

@@ -31,7 +31,7 @@ from flask_boxkite.drift.recurrence import (
     recurrence_within,
     usual_recurrence,
 )
-from flask_boxkite.drift.statistics import chi_squared_limit, f_limit, g_statistics
+from flask_boxkite.drift.statistics import chi_squared_limits, f_limit, g_statistics
 from flask_boxkite.drift.tables import per_variable
 from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
 
@@ -125,13 +125,14 @@ class Scan(NamedTuple):
     limit: Floats
     state: NDArray[np.int8]
 
-    def decide(self, first: int = 0) -> Decision:
+    def decide(self, first: int = 0, ignored: NDArray[np.bool_] | None = None) -> Decision:
         """Return the stretch that decides on each variable: the one in which a called, or else unclear, G is plainest.
 
-        If no G is called or unclear, the longest stretch with enough rows decides.
+        If no G is called or unclear, the longest stretch with enough rows decides; of an ignored variable, the longest.
 
         Args:
             first: Index of the longest stretch to look at; there must be one.
+            ignored: Whether each variable is ignored, shape (variables,); None for none.
         """
         state = self.state[first:]
         rank = np.where(state == State.CALLED, 3, np.where(state > State.WITHIN_LIMIT, 2, state))
@@ -142,6 +143,8 @@ class Scan(NamedTuple):
         # By chance, a change is about as plain in stretches that begin a little later or earlier. The longest of them
         # begins with the change.
         stretch = first + np.argmax(excess >= ABOUT_AS_PLAIN * excess.max(axis=0), axis=0)
+        if ignored is not None:
+            stretch = np.where(ignored, first, stretch)
 
         variables = np.arange(state.shape[1])
         state, rows, g, dispersion = (
@@ -156,7 +159,7 @@ def scan(
     firsts: NDArray[np.intp],
     degrees: NDArray[np.int64],
     *,
-    alpha: float,
+    alpha: Floats | float,
     collisions: float | None,
     least_recurrence: float = 1.0,
     statistic: Statistic = g_statistics,
@@ -168,14 +171,14 @@ def scan(
         timeline: Live counts by stretch.
         firsts: Index of each variable's first group.
         degrees: Degrees of freedom of each variable's G.
-        alpha: False-alarm probability of one variable.
+        alpha: False-alarm probability of each variable, shape (variables,), or one for all.
         collisions: Probability that two rows of training are equal; None if it is unknown.
         least_recurrence: Recurrence of the sample that takes the place of training.
         statistic: Function that computes G, as `g_statistics` does.
     """
     rows, plain = per_variable(timeline.groups, firsts), statistic(trained, timeline.groups, firsts, None)
     share = alpha if timeline.rows is None else alpha / TESTS
-    limit = np.array([chi_squared_limit(share, int(k)) for k in degrees])
+    limit = chi_squared_limits(share, degrees)
     enough = (rows >= MINIMUM_ROWS) & (per_variable(trained, firsts) >= MINIMUM_ROWS)
     if timeline.rows is None:
         sample = Scan(np.ones(1), rows, plain, plain, np.ones_like(plain), limit, _states(enough, plain > limit))
@@ -279,7 +282,7 @@ def _call_by_parts(
     trained: NDArray[np.int64],
     firsts: NDArray[np.intp],
     degrees: NDArray[np.int64],
-    alpha: float,
+    alpha: Floats | float,
     statistic: Statistic,
 ) -> None:
     """Call drift where G still passes with rows divided by the dispersion between parts; else note the obstacle."""
@@ -333,7 +336,7 @@ def dispersions_by_reach(
     degrees: NDArray[np.int64],
     reaches: Sequence[float],
     *,
-    alpha: float,
+    alpha: Floats | float,
     collisions: float | None,
 ) -> Floats:
     """Return the number by which G is divided where only whole windows are known, shape (reaches, variables).
@@ -347,7 +350,7 @@ def dispersions_by_reach(
         firsts: Index of each variable's first group.
         degrees: Degrees of freedom.
         reaches: Seconds that each window reaches back.
-        alpha: False-alarm probability of one variable.
+        alpha: False-alarm probability of each variable, shape (variables,), or one for all.
         collisions: Probability that two rows of training are equal; None if it is unknown.
     """
     assert timeline.rows is not None
@@ -387,16 +390,21 @@ def _recurrence_in_parts(timeline: Timeline, slots: NDArray[np.intp]) -> float:
 
 
 def _by_parts(
-    parts: Floats, trained: NDArray[np.int64], firsts: NDArray[np.intp], degrees: NDArray[np.int64], alpha: float
+    parts: Floats,
+    trained: NDArray[np.int64],
+    firsts: NDArray[np.intp],
+    degrees: NDArray[np.int64],
+    alpha: Floats | float,
 ) -> tuple[Floats, Floats]:
     """Return the dispersion between parts, and the factor by which it may be larger, for each variable.
 
     The factor is the limit of F over the limit of χ², infinite where no degrees of freedom are left.
     """
     differing, of_divisor = between_parts(parts, trained, firsts)
+    limits, alphas = chi_squared_limits(alpha, degrees), np.broadcast_to(alpha, degrees.shape)
+    tables = (table.tolist() for table in (alphas, degrees, of_divisor, limits))
     unknown = [
-        k * f_limit(alpha, k, divisor) / chi_squared_limit(alpha, k) if divisor else np.inf
-        for k, divisor in zip(degrees.tolist(), of_divisor.tolist(), strict=True)
+        k * f_limit(a, k, divisor) / limit if divisor else np.inf for a, k, divisor, limit in zip(*tables, strict=True)
     ]
     return np.maximum(differing, 1.0), np.array(unknown)
 

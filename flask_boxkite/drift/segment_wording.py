@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.verdict import MOVED
+from flask_boxkite.drift.verdict import IGNORED, MOVED
 from flask_boxkite.drift.wording import (
     COLUMNS,
     cut,
@@ -16,6 +16,7 @@ from flask_boxkite.drift.wording import (
     title,
     unclear_too,
     when,
+    without_ignored,
 )
 from flask_boxkite.quoting import printable
 
@@ -86,13 +87,13 @@ def _reason(segment: Mapping[str, Any]) -> str:
 
 
 def _drifted(segment: Mapping[str, Any]) -> str:
-    variables = segment["variables"]
+    variables = without_ignored(segment["variables"])
     return f"{sum(item['verdict'] in MOVED for item in variables)}/{len(variables)}"
 
 
 def _moved(segment: Mapping[str, Any], room: int) -> str:
     """Name the variable that moved most, and its change; a dash if there are too few rows."""
-    if not segment["variables"] or segment["verdict"] == "not enough data":
+    if not segment["variables"] or segment["verdict"] in ("not enough data", IGNORED):
         return "-"
     worst = segment["variables"][0]
     name = cut(title(worst), _NAME)

@@ -17,6 +17,7 @@ from flask_boxkite.drift.tables import counts_of, per_variable
 
 __all__ = [
     "chi_squared_limit",
+    "chi_squared_limits",
     "chi_squared_tail",
     "f_limit",
     "f_tail",
@@ -237,7 +238,7 @@ def chi_squared_tail(value: float, degrees: int) -> float:
     return total
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16384)
 def chi_squared_limit(alpha: float, degrees: int) -> float:
     """Return the value that χ² exceeds with probability *alpha*, by bisection of `chi_squared_tail` to the last bit.
 
@@ -257,6 +258,17 @@ def chi_squared_limit(alpha: float, degrees: int) -> float:
             break
         low, high = (middle, high) if chi_squared_tail(middle, degrees) > alpha else (low, middle)
     return high
+
+
+def chi_squared_limits(alphas: NDArray[np.float64] | float, degrees: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the `chi_squared_limit` of several variables.
+
+    Args:
+        alphas: Probability of each variable, shape (variables,), or one for all.
+        degrees: Degrees of freedom of each variable, shape (variables,).
+    """
+    pairs = zip(np.broadcast_to(alphas, degrees.shape).tolist(), degrees.tolist(), strict=True)
+    return np.array([chi_squared_limit(alpha, number) for alpha, number in pairs], dtype=np.float64)
 
 
 def f_tail(value: float, degrees: int, of_divisor: float) -> float:
@@ -306,7 +318,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     return math.exp(logarithm) * fraction / a
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def f_limit(alpha: float, degrees: int, of_divisor: int) -> float:
     """Return the value that F exceeds with probability *alpha*, by bisection of `f_tail`.
 

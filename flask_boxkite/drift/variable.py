@@ -64,7 +64,8 @@ class VariableDrift:
         side: ``feature`` or ``output``.
         live_rows: Number of live rows in the whole window.
         judgement: Verdict, and the numbers behind it.
-        reason: Reason for ``unclear`` and ``not enough data``; empty for other verdicts.
+        reason: Reason for ``unclear``, for ``not enough data``, and for ``ignored`` unless the user said so; empty for
+            other verdicts.
         since: Beginning of the stretch that decided, in Unix seconds; None if it is the whole window.
         rows: Number of live rows in that stretch.
         recurrence: Recurrence of these rows; None if unknown.
@@ -72,6 +73,7 @@ class VariableDrift:
         now: Live rows per group in that stretch.
         window_cells: Live rows per cell in the whole window.
         alpha: False-alarm probability of the variable.
+        weight: Importance beside the other variables; 0 if it is ignored.
     """
 
     item: Distribution
@@ -86,6 +88,7 @@ class VariableDrift:
     now: tuple[int, ...]
     window_cells: tuple[int, ...]
     alpha: float
+    weight: float = 1.0
 
     def __repr__(self) -> str:
         """Return a summary in one line."""
@@ -183,6 +186,9 @@ class VariableDrift:
             "psi_noise": finite_or_none(judged.noise),
             "psi_error": finite_or_none(judged.error),
             "psi_limit": finite_or_none(judged.psi_limit),
+            "drifted_size": judged.drifted_size,
+            "major_size": judged.major_size,
+            "weight": self.weight,
             "moved_most": self.moved_most,
             "moved_most_text": self.moved_most_text,
             "share_before": self.share_before,

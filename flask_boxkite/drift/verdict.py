@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.scan import MINIMUM_ROWS, State
 from flask_boxkite.drift.statistics import (
     chi_squared_limit,
@@ -29,6 +30,7 @@ from flask_boxkite.drift.tables import counts_of, per_variable
 __all__ = [
     "DOUBT",
     "DRIFTED_SIZE",
+    "IGNORED",
     "MAJOR_SIZE",
     "MINIMUM_ROWS",
     "MOVED",
@@ -42,17 +44,16 @@ __all__ = [
     "verdict_of",
 ]
 
-Verdict: TypeAlias = Literal["not enough data", "stable", "unclear", "shifted", "drifted", "major"]
+Verdict: TypeAlias = Literal["ignored", "not enough data", "stable", "unclear", "shifted", "drifted", "major"]
 
-WORST_FIRST: tuple[Verdict, ...] = ("major", "drifted", "shifted", "unclear", "stable", "not enough data")
+IGNORED: Verdict = "ignored"
+"""Verdict on a variable or pair that is not judged, by the user's policies."""
+
+WORST_FIRST: tuple[Verdict, ...] = ("major", "drifted", "shifted", "unclear", "stable", "not enough data", IGNORED)
 """Order in which verdicts are shown."""
 
 MOVED = frozenset({"drifted", "major"})
 """Verdicts that mean drift, and that raise alerts."""
-
-DRIFTED_SIZE = 0.1
-MAJOR_SIZE = 0.25
-"""Sizes from which a significant shift is ``drifted`` and ``major``: the usual marks for PSI."""
 
 DOUBT = 3.0
 """Number of standard errors taken off PSI, where samples are compared again and again (`uncertainty`).
@@ -68,8 +69,8 @@ class Judgement:
 
     Attributes:
         verdict: ``not enough data``, ``stable`` (not significant), ``unclear`` (significant only if rows are
-            independent, which they may not be), ``shifted`` (significant, but small), ``drifted`` (size >= 0.1) or
-            ``major`` (size >= 0.25).
+            independent, which they may not be), ``shifted`` (significant, but small), ``drifted``, ``major``, or
+            ``ignored`` (not judged; the numbers are as if its weight were 1).
         g: G statistic of the rows that count: live rows / dispersion.
         dispersion: Number of live rows that count as one, φ, since rows may recur or be alike.
         limit: Value that G must exceed to be significant.
@@ -79,6 +80,8 @@ class Judgement:
         size: PSI less the noise, and less `DOUBT` standard errors as far as they come from *uncertain*; at least 0.
         groups: Number of groups that are not empty on both sides.
         uncertain: Part of 1/N + φ/n that is in doubt, see `uncertainty`.
+        drifted_size: Size from which a significant change is ``drifted``.
+        major_size: Size from which it is ``major``.
     """
 
     verdict: Verdict
@@ -91,16 +94,18 @@ class Judgement:
     size: float
     groups: int
     uncertain: float = 0.0
+    drifted_size: float = DRIFTED_SIZE
+    major_size: float = MAJOR_SIZE
 
     @property
     def psi_limit(self) -> float:
-        """The PSI from which a significant change is called drift, with the size `DRIFTED_SIZE`."""
+        """The PSI from which a significant change is called drift, with the size `drifted_size`."""
         if not math.isfinite(self.noise):
             return math.inf
-        # x - sqrt(2·noise·u + 4·x·u) = DRIFTED_SIZE, solved for x = PSI - noise.
+        # x - sqrt(2·noise·u + 4·x·u) = drifted_size, solved for x = PSI - noise.
         u = DOUBT**2 * self.uncertain
-        half = DRIFTED_SIZE + 2 * u
-        return self.noise + half + math.sqrt(half**2 - DRIFTED_SIZE**2 + 2 * self.noise * u)
+        half = self.drifted_size + 2 * u
+        return self.noise + half + math.sqrt(half**2 - self.drifted_size**2 + 2 * self.noise * u)
 
 
 def uncertainty(
@@ -130,6 +135,8 @@ def judgements(
     dispersion: NDArray[np.float64],
     limit: NDArray[np.float64],
     uncertain: NDArray[np.float64] | None = None,
+    drifted: NDArray[np.float64] | float = DRIFTED_SIZE,
+    major: NDArray[np.float64] | float = MAJOR_SIZE,
 ) -> list[Judgement]:
     """Return the judgement on each variable, given whether it has changed.
 
@@ -142,6 +149,8 @@ def judgements(
         dispersion: Number of live rows that count as one, φ.
         limit: Value that G must exceed.
         uncertain: Variance in doubt, see `uncertainty`; None for samples that are compared once.
+        drifted: Size from which each variable is ``drifted``, or one for all.
+        major: Size from which each is ``major``, or one for all.
     """
     if uncertain is None:
         uncertain = np.zeros(len(firsts))
@@ -154,7 +163,8 @@ def judgements(
         )
         noise = np.where(np.isnan(noise), np.inf, noise)
 
-    tables = (g, dispersion, limit, psi, noise, groups, uncertain)
+    sizes = (np.broadcast_to(size, firsts.shape) for size in (drifted, major))
+    tables = (g, dispersion, limit, psi, noise, groups, uncertain, *sizes)
     rows = zip(verdicts, *(table.tolist() for table in tables), strict=True)
     return [_judgement(verdict, *numbers) for verdict, *numbers in rows]
 
@@ -168,14 +178,16 @@ def _judgement(
     noise: float,
     groups: int,
     uncertain: float = 0.0,
+    drifted: float = DRIFTED_SIZE,
+    major: float = MAJOR_SIZE,
 ) -> Judgement:
     size, error = max(psi - noise, 0.0), math.inf
     if math.isfinite(noise):
         error = psi_error(size, noise, groups)
         size = max(size - DOUBT * math.sqrt(uncertain * (2 * noise + 4 * size)), 0.0)
     if verdict is None:
-        verdict = "shifted" if size < DRIFTED_SIZE else "drifted" if size < MAJOR_SIZE else "major"
-    return Judgement(verdict, g, dispersion, limit, psi, noise, error, size, groups, uncertain)
+        verdict = "shifted" if size < drifted else "drifted" if size < major else "major"
+    return Judgement(verdict, g, dispersion, limit, psi, noise, error, size, groups, uncertain, drifted, major)
 
 
 def verdict_of(state: State) -> Verdict | None:

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS, MOVED
+from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE
+from flask_boxkite.drift.verdict import DOUBT, IGNORED, MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -60,6 +61,7 @@ __all__ = [
     "pair_text",
     "percent",
     "percents",
+    "policy_texts",
     "rounded",
     "since_cell",
     "size_cell",
@@ -67,7 +69,9 @@ __all__ = [
     "title",
     "unclear_too",
     "variable_line",
+    "weight_of",
     "when",
+    "without_ignored",
 ]
 
 COLUMNS = 100
@@ -85,7 +89,7 @@ _NEGLIGIBLE = 1e-3
 _ALIKE = 0.9
 """Ratio of two associations that are about as strong."""
 _NAME = 22
-_QUIET = ("stable", "not enough data")
+_QUIET = ("stable", "not enough data", IGNORED)
 
 SPECIAL_WORDS = {
     BELOW: "below training",
@@ -157,6 +161,9 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
     # With fewer rows, their number in the table says enough.
     for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
         lines += ["", *_paragraph(f"{names}: {reason}")]
+    for names, reason in by_reason(variables, IGNORED):
+        if reason:
+            lines += ["", *_paragraph(f"{names}: ignored, {reason}")]
     for names, note in by_note(variables):
         lines += ["", *_paragraph(f"{names}: {note}")]
     return "\n".join(lines)
@@ -198,6 +205,7 @@ def pair_lines(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     Args:
         pairs: Pairs of a report; a server of an earlier release sends none.
     """
+    pairs = without_ignored(pairs)
     others = [item for item in pairs if item["verdict"] in _QUIET]
     for item in pairs:
         if item["verdict"] not in _QUIET:
@@ -257,14 +265,44 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
-    """Say how many variables have drifted, and how many are unclear.
+    """Say how many variables have drifted, how many are unclear, and how many are ignored.
 
     Args:
         variables: Variables of a report.
         period: Period in words, from `when`.
     """
-    moved = sum(item["verdict"] in MOVED for item in variables)
-    return f"{moved} of {len(variables)} variables drifted {period}{unclear_too(variables)}."
+    moved = [item for item in variables if item["verdict"] in MOVED]
+    total, ignored = len(without_ignored(variables)), len(variables) - len(without_ignored(variables))
+    left_out = f", {ignored} {'is' if ignored == 1 else 'are'} ignored" if ignored else ""
+    share = _share_of_weight(variables, moved)
+    return f"{len(moved)} of {total} variables{share} drifted {period}{unclear_too(variables)}{left_out}."
+
+
+def without_ignored(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the variables, or pairs, that are not ignored."""
+    return [item for item in items if item["verdict"] != IGNORED]
+
+
+def _share_of_weight(variables: Sequence[Mapping[str, Any]], moved: Sequence[Mapping[str, Any]]) -> str:
+    """Say how much of the weight has drifted; empty if all have the same weight, or none has drifted."""
+    weights = [weight_of(item) for item in without_ignored(variables)]
+    if not moved or len(set(weights)) == 1:
+        return ""
+    return f" ({percent(sum(map(weight_of, moved)) / sum(weights))} of the weight)"
+
+
+def weight_of(item: Mapping[str, Any]) -> float:
+    """Return the weight of a variable; a server of an earlier release sends none."""
+    return float(item.get("weight", 1.0))
+
+
+def policy_texts(item: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the user decided about a judged variable: its weight, and its sizes of drift."""
+    if (weight := weight_of(item)) not in (0, 1):
+        yield f"weight {weight:.3g}"
+    drifted, major = item.get("drifted_size", DRIFTED_SIZE), item.get("major_size", MAJOR_SIZE)
+    if (drifted, major) != (DRIFTED_SIZE, MAJOR_SIZE):
+        yield f"drifted from {drifted:g}, major from {major:g}"
 
 
 def moved_pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -274,7 +312,7 @@ def moved_pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
         pairs: Pairs of a report.
     """
     moved = sum(item["verdict"] in MOVED for item in pairs)
-    return f" {moved} of {len(pairs)} pairs no longer go together as in training." if moved else ""
+    return f" {moved} of {len(without_ignored(pairs))} pairs no longer go together as in training." if moved else ""
 
 
 def unclear_too(items: Sequence[Mapping[str, Any]]) -> str:
@@ -486,6 +524,7 @@ def _digits_apart(values: Sequence[float], least: int) -> int:
 def _details(item: Mapping[str, Any]) -> Iterator[str]:
     since = f" since {item['since']}" if item["since"] else ""
     yield f"PSI {item['psi']:.3g} over {item['rows']} live rows{since} and {item['baseline_rows']} training rows"
+    yield from policy_texts(item)
     if item["dispersion"] > NOTICEABLE:
         yield counted_as_one(item)
     for kind, words in SHARE_WORDS.items():

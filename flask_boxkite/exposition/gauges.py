@@ -15,6 +15,7 @@ import numpy as np
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.pairs import PairScan
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.scan import dispersions_by_reach
 from flask_boxkite.drift.segments import SegmentJudge
 from flask_boxkite.drift.timeline import Timeline
@@ -29,7 +30,15 @@ __all__ = ["LiveGauges"]
 _MINUTE = 60.0
 
 
-VERDICTS: dict[Verdict, int] = {"not enough data": 0, "stable": 1, "unclear": 1, "shifted": 2, "drifted": 3, "major": 4}
+VERDICTS: dict[Verdict, int] = {
+    "ignored": -1,
+    "not enough data": 0,
+    "stable": 1,
+    "unclear": 1,
+    "shifted": 2,
+    "drifted": 3,
+    "major": 4,
+}
 """Numbers of verdicts in metrics, as the rules record them."""
 
 
@@ -71,7 +80,7 @@ class LiveGauges:
             trained.degrees,
             tuple(WINDOWS.values()),
             # The rules divide alpha among windows too; there are as many of them unless users choose others.
-            alpha=self._model.alpha / baseline.tests / len(WINDOWS),
+            alpha=self._plan.alphas / len(WINDOWS),
             collisions=baseline.row_collisions,
         )
         gauges = self._none()._replace(dispersions=dispersions)
@@ -81,7 +90,7 @@ class LiveGauges:
         return gauges
 
     def _fill_in_pairs(self, gauges: Gauges, baseline: Baseline, timeline: Timeline) -> None:
-        scanned = PairScan(baseline, timeline, alpha=self._model.alpha / baseline.tests)
+        scanned = PairScan(baseline, timeline, self._plan)
         for window, reach in enumerate(WINDOWS.values()):
             first = timeline.first_within(reach)
             if first == len(timeline):
@@ -112,6 +121,11 @@ class LiveGauges:
         baseline = self._model.baseline
         items = () if baseline is None else baseline.segmentations
         return [SegmentJudge(self._model.name, baseline, item) for item in items if baseline is not None]
+    @cached_property
+    def _plan(self) -> Plan:
+        """The plan of each check."""
+        assert self._model.baseline is not None
+        return Plan.of(self._model.baseline, self._model.alpha)
 
     def _none(self) -> Gauges:
         layout = self._model.layout

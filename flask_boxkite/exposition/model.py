@@ -20,6 +20,8 @@ from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
+from flask_boxkite.baseline.variables import SIDES, Side, Variable
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.exposition.outcomes import OutcomeFamilies
@@ -36,12 +38,15 @@ PREDICTIONS = Family("boxkite_predictions", "counter", "Predicted rows by the st
 DURATIONS = Family("boxkite_prediction_duration_seconds", "histogram", "Time from request to response.")
 CAPTURE_ERRORS = Family("boxkite_capture_errors", "counter", "Requests whose features or output were not found.")
 FAILED = Family("boxkite_feature_failed", "counter", "Rows of failed requests by the state of each feature's value.")
-SIGNIFICANCE = Family("boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable.")
+SIGNIFICANCE = Family(
+    "boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable of weight 1."
+)
 PAIRS = Family("boxkite_pair", "counter", "Rows by the parts of both variables of each pair, in production.")
 PAIR_VERDICT = Family(
     "boxkite_pair_verdict",
     "gauge",
-    "Verdict on each pair, by window: 0 not enough data, 1 stable or unclear, 2 shifted, 3 drifted, 4 major.",
+    "Verdict on each pair, by window: -1 ignored, 0 not enough data, 1 stable or unclear, 2 shifted, 3 drifted, "
+    "4 major.",
 )
 PAIR_SIZE = Family("boxkite_pair_size", "gauge", "Size of the change of each pair's association, by window.")
 SEGMENTS = Family("boxkite_segment_group", "counter", "Rows of each segment in each group of each variable.")
@@ -162,7 +167,9 @@ class ModelFamilies:
                 self._add_legacy(model.baseline, with_baseline)
                 with_bins = False
             self._add_variables(model.baseline, with_baseline, with_bins)
-            self._add_drift_limits(model.baseline)
+            plan = Plan.of(model.baseline, model.alpha)
+            self._add_drift_limits(model.baseline, plan)
+            self._add_policies(model.baseline, plan)
             self._add_dispersions(model.baseline)
             if model.baseline.pairs:
                 self._add_pairs(model.baseline, with_baseline)
@@ -235,19 +242,35 @@ class ModelFamilies:
     def _add_legacy_family(self, item: legacy.LegacyFamily) -> None:
         self._parts.append((item.family, lambda numbers: item.render(numbers.running)))
 
-    def _add_drift_limits(self, baseline: Baseline) -> None:
-        alpha = self._model.alpha / baseline.tests
-        self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
-        degrees = [(item, degrees_of_freedom(item.distribution)) for item in baseline.variables]
-        limits = {number: chi_squared_limit(alpha, number) for number in {number for _, number in degrees}}
+    def _add_drift_limits(self, baseline: Baseline, plan: Plan) -> None:
+        """Add the limits of G; ignored variables have none."""
+        self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {plan.unit!r}\n")
+        judged = zip(baseline.variables, plan.alphas.tolist(), plan.weights.tolist(), strict=True)
+        limits = [
+            (item, chi_squared_limit(alpha, degrees_of_freedom(item.distribution)))
+            for item, alpha, weight in judged
+            if weight
+        ]
+        self._add_gauges("drift_limit", "What G of each {} must exceed to be real.", limits)
 
+    def _add_policies(self, baseline: Baseline, plan: Plan) -> None:
+        """Add what the user decided about variables; those without a decision have no samples."""
+        variables, policies = baseline.variables, {policy.name: policy for policy in baseline.policies}
+        sized = [(item, policies[item.name].sizes) for item in variables if item.name in policies]
+        sized = [(item, sizes) for item, sizes in sized if policies[item.name].has_sizes]
+        for name, text, values in (
+            ("weight", "Importance of {}s whose weight is not 1; 0: ignored.", plan.own_weights(variables)),
+            ("drifted_size", "Size from which {}s with sizes of their own are drifted.", [(v, s[0]) for v, s in sized]),
+            ("major_size", "Size from which {}s with sizes of their own are major.", [(v, s[1]) for v, s in sized]),
+        ):
+            self._add_gauges(name, text, values)
+
+    def _add_gauges(self, name: str, text: str, values: Sequence[tuple[Variable, float]]) -> None:
+        """Add a family for features, and one for outputs."""
         for side in SIDES:
-            name = f"boxkite_{METRIC_WORDS[side]}_drift_limit"
-            family = Family(name, "gauge", f"What G of each {side} must exceed to be real.")
-            lines = [
-                self._line(family, side, item.name, "", limits[number]) for item, number in degrees if item.side == side
-            ]
-            self._add_text(family, "".join(lines))
+            family = Family(f"boxkite_{METRIC_WORDS[side]}_{name}", "gauge", text.format(side))
+            own = [self._line(family, side, item.name, "", value) for item, value in values if item.side == side]
+            self._add_text(family, "".join(own))
 
     def _add_dispersions(self, baseline: Baseline) -> None:
         for side in SIDES:

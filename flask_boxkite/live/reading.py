@@ -36,8 +36,10 @@ class Reading:
     servers: dict[SectionKey, set[ServerName | None]] = field(default_factory=dict)
 
     def add_live(self, section: Stored, server: ServerName | None) -> None:
-        """Add the numbers of a live process."""
+        """Add the numbers of a live process, which also describes the section: ended ones may have judged otherwise."""
         self.add(section)
+        if section.description:
+            self.sections[section.key].description = section.description
         self.current.add(section.key)
         self.servers.setdefault(section.key, set()).add(server)
 

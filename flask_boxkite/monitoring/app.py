@@ -22,7 +22,13 @@ from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
-from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
+from flask_boxkite.monitoring.assembly import (
+    exported_model,
+    exported_models,
+    make_exposition,
+    make_recorders,
+    make_store,
+)
 from flask_boxkite.monitoring.functions import checked_functions, functions_of
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
@@ -57,7 +63,8 @@ class AppMonitor:
         clock: Returns the Unix time.
 
     Raises:
-        ConfigError: A directory that is set cannot be used, a sink cannot work, or a function is missing.
+        ConfigError: A directory that is set cannot be used, a sink cannot work, a function is missing, or
+            ``BOXKITE_VARIABLES`` does not fit the baselines.
     """
 
     def __init__(
@@ -74,7 +81,7 @@ class AppMonitor:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
+        exported = exported_models(settings, baselines)
         warn_of_near_misses(settings.redact, baselines.values())
         self._derive = checked_functions(derive)
         self._store = store or make_store(settings, app, exported, name)

@@ -21,6 +21,7 @@ from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.notes import is_first_to_say
+from flask_boxkite.monitoring.policies import judged_baselines
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.locks import can_lock
@@ -28,6 +29,7 @@ from flask_boxkite.system.permissions import unwritable
 
 __all__ = [
     "exported_model",
+    "exported_models",
     "load_baseline",
     "load_baselines",
     "make_exposition",
@@ -96,6 +98,21 @@ def model_name(baseline: Baseline | None, name: str | None) -> str:
 def exported_model(settings: Settings, baseline: Baseline | None, model: str | None) -> ExportedModel:
     """Return a model as metrics show it."""
     return ExportedModel(model_name(baseline, model), baseline, settings.drift_alpha)
+
+
+def exported_models(settings: Settings, baselines: Mapping[str | None, Baseline | None]) -> list[ExportedModel]:
+    """Return the models of an app as metrics show them, with their policies.
+
+    Args:
+        settings: Settings.
+        baselines: Baseline of each model, by name; the name None stands for the name in the baseline.
+
+    Raises:
+        ConfigError: ``BOXKITE_VARIABLES`` does not fit the baselines.
+    """
+    named = {model_name(baseline, model): baseline for model, baseline in baselines.items()}
+    judged = judged_baselines(settings.variables, named)
+    return [exported_model(settings, baseline, name) for name, baseline in judged.items()]
 
 
 def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], name: str | None = None) -> Store:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
@@ -533,7 +534,9 @@ class ModelMonitor:
 
             if self._timelines is None:
                 return Course(0.0, [])
-            return course(self._timelines.trained, self.counter.counts, variable)
+            policies = {policy.name: policy for policy in self.baseline.policies} if self.baseline else {}
+            drifted, _ = policies.get(variable.name, Policy(variable.name)).sizes
+            return course(self._timelines.trained, self.counter.counts, variable, drifted_size=drifted)
 
 
 def _check_window(window: str | None) -> None:

@@ -130,9 +130,14 @@ class Observation:
 
     @property
     def unreadable(self) -> list[str]:
-        """Variables with enough rows, of which none has a value of the type that training had."""
+        """Judged variables with enough rows, of which none has a value of the type that training had."""
         cells = {item.name: self.cells[item.cells] for item in self.layout.variables}
-        return [name for name, own in cells.items() if own[-1] >= MINIMUM_ROWS and not own[:-2].any()]
+        ignored = () if self.baseline is None else {each.name for each in self.baseline.policies if each.is_ignored}
+        return [
+            name
+            for name, own in cells.items()
+            if own[-1] >= MINIMUM_ROWS and not own[:-2].any() and name not in ignored
+        ]
 
     @cached_property
     def failures(self) -> Failures:
@@ -277,7 +282,8 @@ class CoursePoint(NamedTuple):
         age: Seconds since the end of that hour.
         rows: Live rows in that hour.
         psi: Their population stability index against training.
-        limit: Index from which a significant change is drift: 0.1 more than sampling alone gives.
+        limit: Index from which a significant change is drift: the size of ``drifted``, 0.1 unless the user set another
+            one, more than sampling alone gives.
     """
 
     age: float
@@ -298,11 +304,19 @@ class Course(NamedTuple):
     points: list[CoursePoint]
 
 
-def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> Course:
+def course(
+    trained: Trained, counts: LiveCounts, variable: Distribution, *, drifted_size: float = DRIFTED_SIZE
+) -> Course:
     """Return how far one variable was from training over the last day.
 
     Each point covers the hour before it; an hour with fewer rows than a verdict needs has none. Points are a quarter of
     an hour apart; while less than an hour or 5 minutes is known, a minute or 10 seconds.
+
+    Args:
+        trained: Training counts of all variables.
+        counts: Reader of the live counts.
+        variable: The variable.
+        drifted_size: Size from which it is ``drifted``.
 
     Raises:
         OSError: The counts cannot be read.
@@ -323,6 +337,6 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> Cour
         now = table[(ends >= end) & (ends < end + _HOUR_SECONDS)].sum(axis=0)
         if now.sum() >= MINIMUM_ROWS and sum(before) >= MINIMUM_ROWS:
             psi = population_stability_index(before, now)
-            points.append(CoursePoint(end, int(now.sum()), psi, psi_sampling_noise(before, now) + DRIFTED_SIZE))
+            points.append(CoursePoint(end, int(now.sum()), psi, psi_sampling_noise(before, now) + drifted_size))
 
     return Course(known, points)

@@ -19,7 +19,7 @@ from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.pairs import PairDrift
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.variable import VariableDrift
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
+from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import (
     CHANGED,
     category_label,
@@ -27,6 +27,7 @@ from flask_boxkite.drift.wording import (
     pair_change,
     pair_numbers,
     percents,
+    policy_texts,
     size_cell,
 )
 from flask_boxkite.live.failed import Failures
@@ -153,6 +154,11 @@ class VariableView:
         """The live rows of the charts, if they are other rows than the verdict's; empty if not."""
         rows = int(self.live.sum())
         return rows_text(rows) if rows != self.drift.rows else ""
+
+    @property
+    def policy(self) -> str:
+        """The weight and the sizes of drift that the user set for the variable; empty if none."""
+        return ", ".join(policy_texts(self.row))
 
     @property
     def because(self) -> str:
@@ -423,6 +429,11 @@ class ModelView:
         """Variables that are drifted or major."""
         return [view for view in self.variables if view.drift.verdict in MOVED]
 
+    @property
+    def judged(self) -> list[VariableView]:
+        """Variables that are not ignored."""
+        return [view for view in self.variables if view.drift.verdict != IGNORED]
+
     @cached_property
     def unclear(self) -> list[VariableView]:
         """Variables that may have changed."""
@@ -437,7 +448,7 @@ class ModelView:
     @cached_property
     def state(self) -> str:
         """The worst verdict of all variables and pairs; "shifted" is not worth an alert."""
-        verdicts = [view.drift.verdict for view in self.variables]
+        verdicts = [view.drift.verdict for view in self.judged]
         if not self.rows or len(self.unknown) == len(verdicts):
             return "not enough data"
         verdicts += [view.drift.verdict for view in self.pairs]
@@ -445,13 +456,14 @@ class ModelView:
 
     @cached_property
     def pairs(self) -> list[PairView]:
-        """Pairs of variables, worst verdict first."""
-        return [PairView(drift) for drift in (self._report.pairs if self._report is not None else ())]
+        """Pairs of variables that are judged, worst verdict first."""
+        pairs = self._report.pairs if self._report is not None else ()
+        return [PairView(drift) for drift in pairs if drift.verdict != IGNORED]
 
     @property
     def changed_pairs(self) -> list[PairView]:
         """Pairs that are not, or may not be, as in training."""
-        return [view for view in self.pairs if view.drift.verdict not in ("stable", "not enough data")]
+        return [view for view in self.pairs if view.drift.verdict not in ("stable", "not enough data", IGNORED)]
 
     @property
     def moved_pairs(self) -> list[PairView]:

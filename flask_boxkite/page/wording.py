@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.wording import (
     CHANGED,
     DISTANCE_NAMES,
@@ -55,6 +54,7 @@ MEANINGS = {
     "unclear": "may have moved",
     "stable": "is as in training",
     "not enough data": "has too few rows to tell",
+    "ignored": "is ignored",
 }
 """Sentence part about a variable for each verdict; its time follows."""
 
@@ -134,14 +134,16 @@ def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     yield Statistic("φ, dispersion", number(row["dispersion"]), "", _dispersion_meaning(row))
     yield Statistic("PSI", number(row["psi"]), "", _psi_meaning(row))
     if row["verdict"] in CHANGED:
-        yield Statistic("Size", number(row["size"]), number(DRIFTED_SIZE), _size_meaning(row))
+        yield Statistic("Size", number(row["size"]), number(row["drifted_size"]), _size_meaning(row))
     else:
-        yield Statistic("Size", _NONE, number(DRIFTED_SIZE), "Only a certain change has a size.")
+        yield Statistic("Size", _NONE, number(row["drifted_size"]), "Only a certain change has a size.")
 
 
 def _g_meaning(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "not enough data":
         return f"Not enough data yet: {row['reason']}."
+    if row["verdict"] == "ignored":
+        return "Not judged; the limit is the one that weight 1 would give."
     if row["verdict"] == "unclear":
         return f"Above its limit only if each row counts: {row['reason']}."
     if row["g"] > row["limit"]:
@@ -166,7 +168,8 @@ def _psi_meaning(row: Mapping[str, Any]) -> str:
 
 
 def _size_meaning(row: Mapping[str, Any]) -> str:
-    return f"{size_meaning([row])} Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
+    drifted, major = number(row["drifted_size"]), number(row["major_size"])
+    return f"{size_meaning([row])} Drift begins at {drifted}, major drift at {major}."
 
 
 def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:

@@ -51,7 +51,8 @@ and last_over_time($verdict{%[1]s}[$lookback]) >= 3)` $$of) -}}
 $Thing {{ $$labels.$label }} of model {{ $$labels.model }} ($version, baseline {{ $$labels.baseline }})
 has drifted from training
 {{- with $$drifted }}{{ with first . }}{{ $$now := printf `window=%q,%s` .Labels.window $$of }}
-over the last {{ .Labels.window }}: size {{ printf "%.2f" .Value }}, drift from $minimum_size on;
+over the last {{ .Labels.window }}: size {{ printf "%.2f" .Value }},
+drift from {{ range query (printf `$drifted_size{%s}` $$of) }}{{ printf "%g" .Value }}{{ end }} on;
 G {{ range query (printf `last_over_time($g{%s}[$lookback])` $$now) }}{{ printf "%.1f" .Value }}{{ end }},
 its limit {{ range query (printf `$g_limit{%s}` $$of) }}{{ printf "%.1f" .Value }}{{ end }};
 {{ range query (printf `last_over_time($live_rows{%s}[$lookback])` $$now) }}{{ printf "%.0f" .Value }}{{ end }} rows.
@@ -73,7 +74,9 @@ max without (window) (
   $missing_share_now
 ) > 0.9
 unless
-sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5"""
+sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5
+unless
+$weight == 0"""
 
 # The shortest window with enough rows shows the present share.
 MISSING_SHARE = """\
@@ -169,7 +172,7 @@ def _alert(name: str, texts: tuple[str, str, str], parts: dict[str, str], option
 
 
 def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
-    names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows")
+    names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows", "weight", "drifted_size")
 
     return {
         **{name: side.series(f":{name}") for name in (*names, "missing_share", "moved_most")},
@@ -181,7 +184,6 @@ def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
         "recent": RECENT,
         "missing": MISSING,
         "minimum_rows": str(MINIMUM_ROWS),
-        "minimum_size": f"{options.minimum_size:g}",
         **_parts_of_model(options),
     }
 

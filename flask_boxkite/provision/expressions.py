@@ -19,6 +19,7 @@ __all__ = [
     "BINNED_ROWS_ADDED_UP",
     "DEGREES",
     "DISPERSION",
+    "DRIFTED_SIZE",
     "G_STATISTIC",
     "HALFWAY_LIMIT",
     "HELD_GROUPS",
@@ -28,6 +29,7 @@ __all__ = [
     "LIMIT",
     "LIVE_ROWS",
     "LONG_UNCERTAIN",
+    "MAJOR_SIZE",
     "MOVED_MOST",
     "ONE_WINDOW_LIMIT",
     "PIECES",
@@ -41,6 +43,7 @@ __all__ = [
     "UNCERTAIN",
     "VERDICT",
     "VERDICT_ANY",
+    "WEIGHT",
 ]
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -48,6 +51,22 @@ __all__ = [
 BASELINE_COUNTS = "max by ($by, group) (last_over_time(boxkite_${side}_group_baseline_total[$lookback]))"
 
 BASELINE_ROWS = "sum without (group) ($base)"
+
+# The user's decisions about a variable (`baseline.policies`); apps export no gauge where there is none.
+WEIGHT = """\
+max by ($by) (last_over_time(boxkite_${side}_weight[$lookback]))
+or
+0 * $trained + 1"""
+
+DRIFTED_SIZE = """\
+max by ($by) (last_over_time(boxkite_${side}_drifted_size[$lookback]))
+or
+0 * $trained + $minimum_size"""
+
+MAJOR_SIZE = """\
+max by ($by) (last_over_time(boxkite_${side}_major_size[$lookback]))
+or
+0 * $trained + $major_size"""
 
 # As in `drift.tables.degrees_of_freedom`: groups minus one, and minus groups that only other populations can fill.
 DEGREES = """\
@@ -168,19 +187,30 @@ LONG_UNCERTAIN = "$noise / clamp_min($held - 1, 1)"
 # --- is it drift? ----------------------------------------------------------------------------------------------------
 
 # Rows / dispersion is the number of independent rows. Too few leave the verdict at 1, as does "unclear" in Python.
+# Ignored variables have no limit, except for a while after they had one.
 VERDICT = """\
-($rows >= bool $minimum_rows)
-* ignoring (window)
-($trained >= bool $minimum_rows)
-* ignoring (window)
 (
-  1
-  + ($g > bool ignoring (window) $limit)
+  ($rows >= bool $minimum_rows)
   * ignoring (window)
-  ($rows / $dispersion >= bool $minimum_rows)
+  ($trained >= bool $minimum_rows)
   * ignoring (window)
-  (1 + ($size >= bool $minimum_size) * (1 + ($size >= bool $major_size)))
-)"""
+  (
+    1
+    + ($g > bool ignoring (window) $limit)
+    * ignoring (window)
+    ($rows / $dispersion >= bool $minimum_rows)
+    * ignoring (window)
+    (
+      1
+      + ($size >= bool ignoring (window) $drifted)
+      * (1 + ($size >= bool ignoring (window) $major))
+    )
+  )
+  unless
+  $weight == 0
+)
+or
+($weight == 0) - 1"""
 
 # Slow groups record so seldom that their last sample may be too old for an instant query.
 VERDICT_ANY = "max without (window) (last_over_time($verdict[$lookback]))"
@@ -212,9 +242,13 @@ max without (le) (abs(
 KS_LIMIT = """\
 sqrt(
   (1 / ($binned > 0) + 1 / ($trained_binned > 0))
-  * on ($by_model) group_left ()
-  (-ln($significance / (2 * $windows)) / 2)
+  * (
+    -ln($weight + ($weight == bool 0))
+    - on ($by_model) group_left ()
+    ln($significance / (2 * $windows))
+  ) / 2
 )"""
+"""Limit by the variable's share of the probability; an ignored one has the limit of weight 1."""
 
 BINNED_ROWS = """sum by ($by) (increase(boxkite_${side}_value_bucket{le="+Inf"}[$span]))"""
 

@@ -47,7 +47,8 @@ class RuleOptions:
         windows: Spans of time whose live rows are judged, shortest first; if empty, 5m, 1h and 24h, as far as they hold
             enough scrapes. The false-alarm probability is divided among them.
         scrape_interval: Time between two scrapes of the app.
-        minimum_size: Size from which on a change that is more than chance is drift.
+        minimum_size: Size from which on a change that is more than chance is drift, of variables without a size of
+            their own.
         hold: Time that a condition must last before there is an alert; ``0s`` for none.
         severity: The label ``severity`` of the alerts.
         group_by: Labels, besides the labels of the metrics, by which replicas belong together.

@@ -83,7 +83,7 @@ BINS = Counter("value_bucket", "le", RuleOptions.bins_interval)
 
 
 def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
-    """Yield the rules without a window: training counts and the limits of G."""
+    """Yield the rules without a window: training counts, the user's decisions, and the limits of G."""
 
     def record(what: str, template: str) -> Recording:
         return Recording(side.series(what), filled(template, common))
@@ -98,6 +98,9 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
     yield record("_group:baseline", expressions.BASELINE_COUNTS)
     yield record(":baseline_rows", expressions.BASELINE_ROWS)
     yield record(":baseline_part_of_g", expressions.BASELINE_PART)
+    yield record(":weight", expressions.WEIGHT)
+    yield record(":drifted_size", expressions.DRIFTED_SIZE)
+    yield record(":major_size", expressions.MAJOR_SIZE)
     yield record(":degrees", expressions.DEGREES)
     yield record(":g_limit_of_one_window", expressions.ONE_WINDOW_LIMIT)
     if len(options.windows) == 1:
@@ -198,6 +201,9 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
         "base": side.series("_group:baseline"),
         "trained": side.series(":baseline_rows"),
         "limit": side.series(":g_limit"),
+        "weight": side.series(":weight"),
+        "drifted": side.series(":drifted_size"),
+        "major": side.series(":major_size"),
         "minimum_rows": str(MINIMUM_ROWS),
         "minimum_size": f"{options.minimum_size:g}",
         "major_size": f"{MAJOR_SIZE:g}",

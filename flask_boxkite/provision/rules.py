@@ -37,7 +37,10 @@ Recording and alerting rules of flask-boxkite, for all models, baselines, featur
 To change them, run it with other options.
 
 Per window and feature (outputs: "inference" in place of "feature"), recorded as boxkite:feature:…
-  verdict             0 not enough data, 1 stable, 2 shifted (real, but small), 3 drifted, 4 major
+  verdict             -1 ignored, 0 not enough data, 1 stable, 2 shifted (real, but small), 3 drifted, 4 major
+  weight, drifted_size, major_size
+                      the decisions of the app's settings or baseline: importance (0: ignored), and the sizes from which
+                      a real change is drifted and major
   g, g_limit          the G statistic of live_rows / dispersion; its limit, above which it is more than chance
   dispersion          number of rows that count as one, since rows recur or are alike; 1 if not exported. A change
                       needs {minimum_rows} live_rows / dispersion

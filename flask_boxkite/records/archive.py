@@ -57,6 +57,7 @@ MOST_LISTED = 5
 """Most names that a message shows."""
 
 AnyBaseline = Baseline | str | os.PathLike[str]
+Variables = Mapping[str, Mapping[str, Any]]
 
 
 class Records:
@@ -176,7 +177,13 @@ class Records:
 
     @overload
     def drift(
-        self, baseline: AnyBaseline, *, by: None = None, against: Records | None = None, alpha: float = ...
+        self,
+        baseline: AnyBaseline,
+        *,
+        by: None = None,
+        against: Records | None = None,
+        alpha: float = ...,
+        variables: Variables | None = ...,
     ) -> DriftReport: ...
 
     @overload
@@ -188,6 +195,7 @@ class Records:
         against: Records | None = None,
         alpha: float = ...,
         most_segments: int = ...,
+        variables: Variables | None = ...,
     ) -> SegmentReport: ...
 
     def drift(
@@ -198,6 +206,7 @@ class Records:
         against: Records | None = None,
         alpha: float = Settings.drift_alpha,
         most_segments: int = 20,
+        variables: Variables | None = None,
     ) -> DriftReport | SegmentReport:
         """Compare the answered rows of the period with the baseline: with the same counts and verdicts as live.
 
@@ -218,11 +227,15 @@ class Records:
             most_segments: Number of segments to report, the largest; all others together are ``__rare__``. A reading
                 has 256 MB for counts of segments, for about 300 segments of 20 features; values that come later are
                 ``__rare__`` too. At least *most_segments* are counted, even if they take more.
+            variables: How variables are judged, by name, as `Baseline.with_policies` takes it; it wins over the
+                baseline.
 
         Raises:
             BoxkiteError: An option cannot be used, the records are of several models, or they cannot be read.
         """
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
+        if variables is not None:
+            baseline = _loaded(baseline).with_policies(variables)
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
         judging, counter, before = self._compared(baseline, by, against, alpha, most_segments)
@@ -517,12 +530,13 @@ class Records:
 
         Args:
             path: Path to write the baseline to; None to write no file.
-            baseline: Baseline whose features and outputs the new one gets, discrete where they are discrete there;
-                None for all that the records have.
+            baseline: Baseline whose features and outputs the new one gets, discrete where they are discrete there, and
+                judged as there; None for all that the records have.
             model: Name of the model; None for the model of the records.
             version: Name of the version, for people.
             **options: Options ``discrete``, ``bins``, ``max_bins``, ``max_categories``, ``min_category_rows``,
-                ``texts``, ``missing_texts`` and ``exclude``, as in `export_text`.
+                ``texts``, ``missing_texts``, ``exclude``, ``ignore``, ``weights`` and ``drift_sizes``, as in
+                `export_text`.
 
         Raises:
             BaselineError: There are no records, or an option cannot be used.
@@ -567,6 +581,10 @@ class Records:
             version=version,
             derive=derive,
         )
+        if known is not None:
+            names = {item.name for item in made.distributions}
+            kept = tuple(policy for policy in known.policies if policy.name in names)
+            made = replace(made, policies=kept).judged_by(made.policies)
         if path is not None:
             made.dump(path)
         return made

@@ -164,7 +164,8 @@ def test_reports_and_variables_show_what_they_are() -> None:
 
 KEYS = [
     "name", "side", "kind", "type", "verdict", "reason", "note", "since", "rows", "baseline_rows", "live_rows", "g",
-    "dispersion", "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit",
+    "dispersion", "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit", "drifted_size",
+    "major_size", "weight",
     "moved_most", "moved_most_text", "share_before", "share_now", "missing_before", "missing_now",
     "invalid_before", "invalid_now", "out_of_range_before", "out_of_range_now",
     "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger",
@@ -175,7 +176,7 @@ KEYS = [
 def test_a_dict_has_the_keys_that_are_promised() -> None:
     report = drift_report("m", BASELINE, LIVE, alpha=1e-5, window="1h").to_dict()
 
-    assert list(report) == ["model", "baseline", "window", "alpha", "note", "variables", "pairs"]
+    assert list(report) == ["model", "baseline", "window", "alpha", "drifted_share", "note", "variables", "pairs"]
     assert (report["model"], report["window"], report["alpha"]) == ("m", "1h", 1e-5)
     assert [list(item) for item in report["variables"]] == [KEYS] * 4
     for key in KEYS:

@@ -137,8 +137,8 @@ send their own row ten times within a minute; older people, of whom each comes e
 
 
 @contextmanager
-def scene_of(name: str, directory: Path) -> Iterator[Scene]:
-    """Give an app to which the rows of a scene have come."""
+def scene_of(name: str, directory: Path, **config: Any) -> Iterator[Scene]:
+    """Give an app to which the rows of a scene have come; *config* has further settings."""
     clock, rng, outputs = Clock(), np.random.default_rng(0), np.random.default_rng(2)
     trained = [make_row(rng) for _ in range(TRAINED)]
     columns = {key: [row[key] for row in trained] for key in trained[0]}
@@ -148,6 +148,7 @@ def scene_of(name: str, directory: Path) -> Iterator[Scene]:
     app.config["BOXKITE_LOG_DIR"] = directory / "records"
     app.config["BOXKITE_LOG_TTL_DAYS"] = 36500
     app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
+    app.config.update(config)
 
     monitor, ours = monitored(app, clock)
 

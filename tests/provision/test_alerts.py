@@ -109,6 +109,33 @@ def test_the_minimum_size_is_an_option(tmp_path: Path) -> None:
     assert fires == {0.1: {"BoxkiteFeatureDrift"}, 0.2: set()}
 
 
+def test_sizes_of_a_variable_win_over_the_minimum_size(tmp_path: Path) -> None:
+    """A shift of size 0.12, of a variable with a size of its own and of one without."""
+    table = {name: ["a"] * 10_000 + ["b"] * 10_000 for name in ("own", "usual")}
+    rows = [["a", "a"]] * 680 + [["b", "b"]] * 320
+    found = {}
+    for own, minimum in ((0.11, 0.2), (0.2, 0.1)):
+        replica = Replica(train(tmp_path, table), rows, variables={"own": {"drifted": own}})
+        rules = Rules(tmp_path, rules_text(RuleOptions(windows=("1h",), hold="0s", minimum_size=minimum)), "5m")
+        alerts = rules.alerts([replica], "BoxkiteFeatureDrift", minutes=60)
+        (texts,) = (texts["description"] for _, texts in alerts)
+        found[own, minimum] = alerts[0][0]["feature"], f"drift from {min(own, minimum):g} on" in texts
+    assert found == {(0.11, 0.2): ("own", True), (0.2, 0.1): ("usual", True)}
+
+
+def test_a_variable_is_ignored_at_once_and_for_some_minutes_after_the_decision_is_taken_back(
+    tmp_path: Path, flag: Baseline
+) -> None:
+    """Gauges outlive their last scrape, so that a restart leaves no gap."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("1h",), hold="0s")), "1m")
+    series_of = {name: f"{values}+0x40" for name, values in Replica(flag, MOSTLY_A).series(60).items()}
+    labels = {"baseline": flag.fingerprint, "feature": "flag", **MODEL}
+    weight = {series("boxkite_feature_weight", **labels): "_x64 0+0x9"}
+
+    fired = rules.alerts_at([series_of, weight], "BoxkiteFeatureDrift", [60, 65, 74, 80, 90])
+    assert {minute: len(found) for minute, found in fired.items()} == {60: 1, 65: 0, 74: 0, 80: 0, 90: 1}
+
+
 def test_drift_must_last(patient: Rules, flag: Baseline) -> None:
     lasting = {name: f"{values}+0x30" for name, values in Replica(flag, MOSTLY_A).series(60).items()}
 
@@ -222,6 +249,7 @@ def test_a_feature_that_stopped_arriving(tmp_path: Path, rules: Rules) -> None:
         "over the last 1h in 100%."
     )
     assert rules.alerts([Replica(baseline, rows[:29])], "BoxkiteFeatureStopped", minutes=60) == []
+    assert rules.firing([Replica(baseline, rows, variables={"age": {"ignore": True}})]) == set()
 
 
 WHEN_MISSING: dict[str, tuple[tuple[int, int], tuple[int, int], list[str]]] = {

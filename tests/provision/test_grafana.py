@@ -123,7 +123,9 @@ def test_limits_of_size_are_those_of_the_rules() -> None:
     panel = next(panel for panel in json.loads(text)["panels"] if panel["title"] == "Is it big?")
 
     assert "at least 0.15 and 0.25" in text
-    assert [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]] == [None, 0.15, 0.25]
+    assert [target["legendFormat"] for target in panel["targets"]] == ["size", "PSI", "drifted from", "major from"]
+    recorded = [re.findall(r"boxkite:[\w:]+", target["expr"]) for target in panel["targets"][2:]]
+    assert recorded == [["boxkite:feature:drifted_size"], ["boxkite:feature:major_size"]]
 
 
 def test_every_series_on_performance_is_recorded_or_exported() -> None:

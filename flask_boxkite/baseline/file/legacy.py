@@ -23,6 +23,8 @@ from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
+from flask_boxkite.baseline.file.policies import policy_comments, read_policies
+from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
@@ -35,6 +37,9 @@ logger = logging.getLogger("flask_boxkite")
 
 COMMENT = "# flask_boxkite "
 """Prefix of such a comment; the family and a JSON object follow."""
+
+_OUTPUT = "output"
+"""Name of the only output, for which such a file has no place."""
 
 _NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
@@ -81,9 +86,10 @@ def read(
         _distribution(_feature_name(helps, index), features[index], comments.get(f"feature_{index}_value_baseline"))
         for index in sorted(features)
     )
-    said = (_distribution("output", outputs, comments.get("inference_value_baseline")),) if outputs else ()
+    said = (_distribution(_OUTPUT, outputs, comments.get("inference_value_baseline")),) if outputs else ()
     rows = max((distribution.rows for distribution in trained or said), default=0)
-    return BaselineContents(trained, said, rows, created=created)
+    policies = read_policies(comments, [item.name for item in (*trained, *said)])
+    return BaselineContents(trained, said, rows, created=created, policies=policies)
 
 
 def _feature_name(helps: Mapping[str, str], index: int) -> str:
@@ -253,12 +259,22 @@ def render_file(baseline: BaselineContents) -> str:
     """Return a baseline file's text under the ancestor's names; warn of parts that only this package reads."""
     _warn_of_losses(baseline)
     running = running_sum(baseline.cells)
-    parts = []
+    parts = [f"{COMMENT}{comment}\n" for comment in policy_comments(_policies(baseline))]
     for variable, family in zip(_written(baseline), variable_families(baseline, training=True), strict=True):
         extras = _extras(variable.distribution)
         comment = f"{COMMENT}{family.family.name} {json.dumps(extras)}\n" if extras else ""
         parts.append(family.family.header(openmetrics=False) + comment + family.render(running).decode())
     return "".join(parts)
+
+
+def _policies(baseline: BaselineContents) -> Iterator[Policy]:
+    """Yield the policies of the variables that such a file has, under the names that they have when it is read."""
+    by_name = {policy.name: policy for policy in baseline.policies}
+    names = {item.name: item.name for item in baseline.features}
+    names |= {item.name: _OUTPUT for item in baseline.outputs[:1] if item.name not in names}
+    for name, own in names.items():
+        if (policy := by_name.get(name)) is not None:
+            yield replace(policy, name=own)
 
 
 def _warn_of_losses(baseline: BaselineContents) -> None:

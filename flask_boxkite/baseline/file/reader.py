@@ -23,6 +23,7 @@ from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.pairs import PairSamples
+from flask_boxkite.baseline.file.policies import read_policies
 from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, INPUTS, RECIPE, ROW_COLLISIONS, SEGMENTS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
@@ -176,6 +177,7 @@ def _assembled(samples: Sequence[Sample], comments: Mapping[str, str]) -> Baseli
         pairs.pairs(features, outputs),
         *_derived(comments, variables),
         _segmentations(comments, features, outputs),
+        read_policies(comments, [item.name for item in (*features, *outputs)]),
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:

@@ -13,6 +13,7 @@ from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.pairs import pair_families
+from flask_boxkite.baseline.file.policies import policy_comments
 from flask_boxkite.baseline.file.validation import validation_families
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.derived.documents import document_of
@@ -81,6 +82,8 @@ def render(baseline: BaselineContents) -> str:
         parts += pair_families(baseline.pairs, baseline.variables, labels)
 
     return "".join([*derived_lines(baseline), *segment_lines(baseline)]) + "".join(
+    comments = [f"{legacy.COMMENT}{comment}\n" for comment in policy_comments(baseline.policies)]
+    return "".join((*derived_lines(baseline), *comments)) + "".join(
         family.header(openmetrics=False) + "".join(lines for _, lines in same)
         for family, same in groupby(((family, lines) for family, lines in parts if lines), key=itemgetter(0))
     )

@@ -59,7 +59,9 @@ def assembled(
     if not items:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
-    options.check_names([item.name for item in items], len(features), seen.excluded)
+    names = [item.name for item in items]
+    options.check_names(names, len(features), seen.excluded)
+    policies = options.policies_for(names)
     warn_of_columns(items, seen.looks)
     # The outputs may come from a test set, with fewer or more rows.
     rows = [_common_rows(counts, seen.whole_rows) for counts in (features, outputs) if counts]
@@ -80,6 +82,7 @@ def assembled(
         validation,
         derived=tuple(derived),
         inputs=tuple(inputs),
+        policies=policies,
     )
 
 

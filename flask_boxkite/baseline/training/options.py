@@ -14,6 +14,7 @@ from typing import Any
 
 from flask_boxkite.baseline.bounds import told_apart
 from flask_boxkite.baseline.distribution import Discrete
+from flask_boxkite.baseline.policies import Policy, check_weights, policies_of
 from flask_boxkite.baseline.training.columns import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
@@ -60,6 +61,7 @@ class BaselineOptions:
         exclude: Names of columns that are left out.
         edges: Bounds that the bins of outputs must have, by name; these outputs are continuous.
         ordered: Names of derived variables that are continuous, even if few of their values differ.
+        policies: Decisions on how variables are judged.
     """
 
     discrete: frozenset[str | int] | None
@@ -72,6 +74,7 @@ class BaselineOptions:
     exclude: frozenset[str] = frozenset()
     edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     ordered: frozenset[str] = frozenset()
+    policies: tuple[Policy, ...] = ()
 
     @classmethod
     def of(
@@ -85,6 +88,9 @@ class BaselineOptions:
         texts: Iterable[str] = (),
         missing_texts: Iterable[str] = (),
         exclude: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        weights: Any = None,
+        drift_sizes: Any = None,
     ) -> BaselineOptions:
         """Check the options of `ModelMonitoringService.export_text`.
 
@@ -100,6 +106,7 @@ class BaselineOptions:
             _texts("texts", "names", texts),
             as_missing(_texts("missing_texts", "texts", missing_texts)),
             _texts("exclude", "names", exclude),
+            policies=policies_of(ignore=ignore, weights=weights, drift_sizes=drift_sizes),
         )
 
     def __post_init__(self) -> None:
@@ -335,6 +342,9 @@ class BaselineOptions:
             ("bins", self.bins),
             ("texts", sorted(self.texts)),
             ("exclude", sorted(self.exclude)),
+            ("ignore", [policy.name for policy in self.policies if policy.ignore]),
+            ("weights", [policy.name for policy in self.policies if policy.weight is not None]),
+            ("drift_sizes", [policy.name for policy in self.policies if policy.has_sizes]),
         ):
             for mention in mentioned:
                 known = 0 <= mention < features if isinstance(mention, int) else mention in {*names, *excluded}
@@ -344,6 +354,17 @@ class BaselineOptions:
         if unknown:
             msg = f"{' '.join(unknown)} Known: {', '.join(map(repr, names))}."
             raise BaselineError(msg)
+
+    def policies_for(self, names: Sequence[str]) -> tuple[Policy, ...]:
+        """Return the policies of the variables of these names, in their order.
+
+        Raises:
+            BaselineError: They ignore all of them.
+        """
+        by_name = {policy.name: policy for policy in self.policies}
+        policies = tuple(by_name[name] for name in dict.fromkeys(names) if name in by_name)
+        check_weights(policies, names)
+        return policies
 
 
 def _names_and_positions(discrete: Iterable[str | int] | None) -> frozenset[str | int] | None:

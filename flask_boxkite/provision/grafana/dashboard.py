@@ -119,7 +119,7 @@ def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
     yield _Row("", 11, [(WIDTH, _overview(queries, minimum_size))])
     yield _Row("", 6, [(14, _alerts(queries)), (10, _baselines(queries))])
     for side in (FEATURES, OUTPUTS):
-        yield from _variable_rows(side, queries, minimum_size)
+        yield from _variable_rows(side, queries)
     yield from _performance_rows(queries)
     yield from _serving_rows(queries)
     yield from _record_rows(queries)
@@ -149,7 +149,8 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
 
     meaning = (
         "All features and outputs. The verdict is the worst of all windows; all else is of the chosen window. "
-        f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}. "
+        f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}, "
+        "unless the app sets other sizes. "
         "Above 1, G is beyond its limit: more than chance explains."
     )
     return overview_table("All variables", meaning, columns, queries.labels)
@@ -164,7 +165,7 @@ def _baselines(queries: Queries) -> Panel:
     return baselines_table("Baselines", meaning, queries.baselines())
 
 
-def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterator[_Row]:
+def _variable_rows(side: Side, queries: Queries) -> Iterator[_Row]:
     what = f"${side.label}"
     charts = [
         (
@@ -186,7 +187,7 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
         ),
     ]
     yield _Row(f"{side.label.capitalize()} {what}", 9, charts)
-    yield _Row("", 8, list(_statistics(side, queries, minimum_size)))
+    yield _Row("", 8, list(_statistics(side, queries)))
     shares = [
         (queries.of(side, "missing_share"), "missing"),
         (queries.of(side, "invalid_share"), "invalid"),
@@ -206,10 +207,14 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
     yield _Row("", 8, panels)
 
 
-def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[tuple[int, Panel]]:
-    sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
-    meaning = SIZE_MEANING
-    yield 8, lines("Is it big?", meaning, sizes, "short", limits=(minimum_size, MAJOR_SIZE))
+def _statistics(side: Side, queries: Queries) -> Iterator[tuple[int, Panel]]:
+    sizes = [
+        (queries.of(side, "size"), "size"),
+        (queries.of(side, "psi"), "PSI"),
+        (queries.of(side, "drifted_size", windowed=False), "drifted from"),
+        (queries.of(side, "major_size", windowed=False), "major from"),
+    ]
+    yield 8, lines("Is it big?", SIZE_MEANING, sizes, "short")
     real = [(queries.of(side, "g"), "G"), (queries.of(side, "g_limit", windowed=False), "limit")]
     yield 8, lines("Is it real?", "Above the limit, the change is more than chance explains.", real, "short")
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]

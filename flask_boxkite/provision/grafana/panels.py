@@ -46,13 +46,14 @@ GREY, GREEN, YELLOW, ORANGE, RED = "text", "green", "yellow", "orange", "red"
 LOWER_BOUND = "/^[(](?<bound>[^,]+),/"
 
 VERDICTS = (
+    ("ignored", GREY),
     ("not enough data", GREY),
     ("stable", GREEN),
     ("shifted", YELLOW),
     ("drifted", ORANGE),
     ("major", RED),
 )
-"""Meanings of the recorded numbers 0 to 4."""
+"""Meanings of the recorded numbers -1 to 4."""
 
 
 def _targets(panel: Panel, series: Series, *, is_table: bool = False, kind: PromQueryFormat | None = None) -> Panel:
@@ -87,7 +88,6 @@ def lines(
     series: Series,
     unit: str,
     *,
-    limits: Sequence[float] = (),
     stacked: bool = False,
     top: float = 0,
 ) -> Panel:
@@ -96,9 +96,8 @@ def lines(
     Args:
         title: Title of the panel.
         meaning: Explanation, in a sentence.
-        series: Expressions and legends; a legend "limit" is drawn dashed.
+        series: Expressions and legends; "limit", "drifted from" and "major from" are drawn dashed.
         unit: Unit of the numbers, in Grafana's name.
-        limits: Two lines to draw: numbers are bad from the first on, and worse from the second.
         stacked: Whether the numbers add up.
         top: Highest possible number; 0 for no bound.
     """
@@ -106,17 +105,13 @@ def lines(
     panel.tooltip(
         common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI).sort(common_models.SortOrder.DESCENDING)
     )
-    if limits:
-        panel.thresholds(_thresholds((None, "transparent"), *zip(limits, (ORANGE, RED), strict=True)))
-        style = common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
-        panel.thresholds_style(style)
-
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL)).fill_opacity(60).line_width(0)
     if top:
         panel.max(top)
     dash = {"fill": "dash", "dash": [8, 6]}
-    panel.override_by_name("limit", [models.DynamicConfigValue("custom.lineStyle", dash), _color(RED)])
+    for name, color in (("limit", RED), ("drifted from", ORANGE), ("major from", RED)):
+        panel.override_by_name(name, [models.DynamicConfigValue("custom.lineStyle", dash), _color(color)])
     return _targets(panel, series)
 
 
@@ -167,7 +162,7 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
     mapping = models.ValueMap(
         {
             str(number): models.ValueMappingResult(text=text, color=color)
-            for number, (text, color) in enumerate(VERDICTS)
+            for number, (text, color) in enumerate(VERDICTS, -1)
         }
     )
     background = {"type": "color-background", "mode": "basic"}
