@@ -20,8 +20,8 @@ from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
-from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.policies import Policy, merged, named_policies, over, policy_lines
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
@@ -255,9 +255,8 @@ class Baseline(BaselineContents):
             ),
             derived=self.derived,
             inputs=self.inputs,
-        )._with_relations_of(self, other)
             policies=merged(self.policies, other.policies, [item.name for item in self.distributions]),
-        )._with_pairs_of(self, other)
+        )._with_relations_of(self, other)
 
     def _with_relations_of(self, left: Baseline, right: Baseline) -> Baseline:
         """Return this baseline with the pairs and segments that both others have, of the same parts."""

@@ -12,8 +12,8 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
-from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.policies import Policy
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
@@ -116,8 +116,7 @@ class BaselineContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of variables, validation, pairs, segments: not of model, version, date."""
-        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date.
+        """12 hex digits of the SHA-256 of variables, validation, pairs, segments: not of model, version, date.
 
         Policies are no part of it: what was counted stays comparable when a user changes how it is judged.
         """

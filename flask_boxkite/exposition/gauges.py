@@ -121,6 +121,7 @@ class LiveGauges:
         baseline = self._model.baseline
         items = () if baseline is None else baseline.segmentations
         return [SegmentJudge(self._model.name, baseline, item) for item in items if baseline is not None]
+
     @cached_property
     def _plan(self) -> Plan:
         """The plan of each check."""

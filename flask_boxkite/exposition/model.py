@@ -20,7 +20,6 @@ from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
-from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
@@ -298,7 +297,7 @@ class ModelFamilies:
         ]
         self._add_lines(PAIRS, SampleLines(lines))
 
-        self._add_gauges(
+        self._add_windowed(
             [label_text(pair=pair.label(variables)) for pair in pairs],
             (PAIR_VERDICT, lambda gauges: gauges.pair_verdicts),
             (PAIR_SIZE, lambda gauges: gauges.pair_sizes),
@@ -319,7 +318,7 @@ class ModelFamilies:
                 for cell, group in enumerate(groups, start + number * layout.segment_size):
                     lines.append((f"{SEGMENTS.sample_name}{{{labels},{group}}}", cell, cell + 1))
         self._add_lines(SEGMENTS, SampleLines(lines))
-        self._add_gauges(
+        self._add_windowed(
             [
                 label_text(segment=segment_label(baseline, item, name), side=each.side, variable=each.name)
                 for item, name, each in segment_variables(baseline)
@@ -328,7 +327,7 @@ class ModelFamilies:
             (SEGMENT_SIZE, lambda gauges: gauges.segment_sizes),
         )
 
-    def _add_gauges(self, named: Sequence[str], *families: tuple[Family, Callable[[Gauges], NDArray[Any]]]) -> None:
+    def _add_windowed(self, named: Sequence[str], *families: tuple[Family, Callable[[Gauges], NDArray[Any]]]) -> None:
         """Add gauges that have a sample in each window for each of some labels."""
         for family, values in families:
             heads = [

@@ -81,9 +81,8 @@ def render(baseline: BaselineContents) -> str:
     if baseline.pairs:
         parts += pair_families(baseline.pairs, baseline.variables, labels)
 
-    return "".join([*derived_lines(baseline), *segment_lines(baseline)]) + "".join(
     comments = [f"{legacy.COMMENT}{comment}\n" for comment in policy_comments(baseline.policies)]
-    return "".join((*derived_lines(baseline), *comments)) + "".join(
+    return "".join((*derived_lines(baseline), *segment_lines(baseline), *comments)) + "".join(
         family.header(openmetrics=False) + "".join(lines for _, lines in same)
         for family, same in groupby(((family, lines) for family, lines in parts if lines), key=itemgetter(0))
     )
