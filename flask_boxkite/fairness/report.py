@@ -16,7 +16,7 @@ from flask_boxkite.fairness.verdict import (
     Limits,
     Measure,
     compare,
-    tests_of,
+    number_of_tests,
     worst,
 )
 from flask_boxkite.fairness.wording import as_markdown, as_text
@@ -242,7 +242,7 @@ def fairness_report(
     others = [] if chosen is None else [group for group in groups if group is not chosen]
     found = []
     if chosen is not None:
-        each = alpha / tests_of(others, chosen)
+        each = alpha / number_of_tests(others, chosen)
         for group in others:
             compared = compare(group, chosen, alpha=each, limits=limits, has_outcomes=has_outcomes)
             found.append(_group(group, compared, worst([item.verdict for item in compared])))

@@ -24,7 +24,7 @@ __all__ = [
     "Limits",
     "Measure",
     "compare",
-    "tests_of",
+    "number_of_tests",
     "worst",
 ]
 
@@ -114,7 +114,7 @@ def compare(
     return tuple(found)
 
 
-def tests_of(groups: Sequence[GroupCounts], reference: GroupCounts) -> int:
+def number_of_tests(groups: Sequence[GroupCounts], reference: GroupCounts) -> int:
     """Return the number of tests among which alpha is divided, at least 1.
 
     Difference and ratio are two sizes of one difference of rates, and rest on the same test.
