@@ -408,7 +408,7 @@ class Records:
         _warn_of_other_models(joining.models, {model})
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
         if segmentation is None:
-            whole = counted.cells(counter.segments.get(""), joining.classes())
+            whole = counted.cells(counter.segments.get(""), joining.classes)
             return counted.report(whole, joining.cells(model), alpha)
         return counted.by_segment(segmentation, by or "", counter.segments, joining, alpha, most_segments)
 

@@ -58,6 +58,11 @@ class OutcomeFinder(Generic[T]):
             if outcome.model is not None:
                 self.models[outcome.model] += 1
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of outcomes."""
+        return list(self._outcomes)
+
     def names(self, record: Record, aligner: Aligner) -> list[str | None]:
         """Return the keys of the rows of a record, as far as they can be read; none if there are no outcomes."""
         if self._id is not None and record.rows == 1:
@@ -68,10 +73,6 @@ class OutcomeFinder(Generic[T]):
         """Return the keys that an outcome names, with their places."""
         wanted = self._outcomes
         return [(place, name) for place, name in enumerate(names) if name in wanted and name not in (None, REDACTED)]
-
-    def outcomes_of(self, name: str) -> Sequence[OutcomeRow]:
-        """Return the outcomes of a key."""
-        return self._outcomes[name]
 
     def note(self, name: str, seconds: float, item: T) -> None:
         """Note a prediction of a key, unless a later one is known."""

@@ -33,6 +33,7 @@ class Joining:
     """Counts the outcomes of the records that it is given, and these records by predicted class.
 
     Attributes:
+        key: Field of the record, or name of a feature, that is the key.
         others: Names of features that the key or the segments need and the baseline lacks.
         layout: Meaning of the counts of outcomes.
         hidden: Rows whose key or output is hidden.
@@ -61,6 +62,7 @@ class Joining:
         assert baseline.validation is not None
         features = [item.name for item in baseline.features]
         self._finder: OutcomeFinder[tuple[float, str]] = OutcomeFinder(outcomes, key, features, others)
+        self.key = key
         self.others = self._finder.others
         self.layout = OutcomeCells(baseline.validation)
         cells = ModelCells.of(baseline)
@@ -78,11 +80,21 @@ class Joining:
         """The number of outcomes by the model that they name."""
         return self._finder.models
 
-    def classes(self, segment: str = "") -> NDArray[np.int64]:
-        """Return the answered rows of a segment by predicted class and bin of its probability.
+    @property
+    def names(self) -> list[str]:
+        """The keys of outcomes."""
+        return self._finder.keys
 
-        They are in the form of the last cells of `ModelCells`; empty unless probabilities are several outputs.
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """The answered rows by predicted class and bin of its probability, as the last cells of `ModelCells` hold them.
+
+        Empty unless probabilities are several outputs.
         """
+        return sum(self._by_class.values(), self._no_classes())
+
+    def classes_of(self, segment: str) -> NDArray[np.int64]:
+        """Return the same of one segment."""
         return self._by_class.get(segment, self._no_classes())
 
     def add(self, records: Sequence[Record], aligner: Aligner) -> None:

@@ -215,7 +215,7 @@ class Counted:
         tests = sum(int(self.layout.counts(cells).sum()) >= MINIMUM_OUTCOMES for cells in outcomes.values())
         segments = []
         for name, names in parts.items():
-            cells = sum(self.cells(counts[own], joining.classes(own)) for own in names)
+            cells = sum(self.cells(counts[own], joining.classes_of(own)) for own in names)
             report = self.report(np.asarray(cells), outcomes[name], alpha / max(tests, 1))
             rows = sum(counts[own].rows for own in names)
             segments.append(SegmentPerformance(name, rows, report, segmentation.text_of(name)))
