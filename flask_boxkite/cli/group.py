@@ -50,7 +50,7 @@ def boxkite() -> None:
       0  done
       1  it cannot be done, or something is wrong, as a line on standard error says; or it was interrupted
       2  wrong usage
-      3  drift was found, or a model that is worse than validated or than its champion, by --fail-on
+      3  drift was found, a model that is worse than validated or than its champion, or unequal groups, by --fail-on
     """
 
 

@@ -11,6 +11,7 @@ import click
 
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
+from flask_boxkite.cli.segments import show_segments
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import BoxkiteError
@@ -45,6 +46,7 @@ _NO_ACTUAL = (
 @click.option(
     "--actual-column", metavar="NAME", help="For records: column of the values that came true.  [default: actual]"
 )
+@click.option("--by", metavar="NAME", help="For records: report on each value of this feature or output separately.")
 @click.option(
     "--alpha",
     type=ALPHA,
@@ -81,12 +83,16 @@ def performance(
       flask boxkite performance --state-dir /run/boxkite --window start --fail-on worse
       flask boxkite performance --records /var/log/models --baseline fraud.prom --outcomes chargebacks.csv
       flask boxkite performance --records s3://logs --baseline fraud.prom --outcomes orders.parquet --key order_id
+      flask boxkite performance --records logs --baseline fraud.prom --outcomes chargebacks.csv --by country
     """
-    check_source(url, state_dir, records, options, ["outcomes", "key", "actual_column"])
+    check_source(url, state_dir, records, options, ["outcomes", "key", "actual_column", "by"])
     if records is not None and options["outcomes"] is None:
         _refuse_without_outcomes({"fail_on": fail_on, **options})
 
     window, alpha = window_of(options.pop("window")), options.pop("alpha") or Settings.drift_alpha
+    if (by := options.pop("by")) is not None and records is not None:
+        show_segments(records, by, form, output, _FAILING[fail_on] if fail_on else (), alpha=alpha, **options)
+        return
     if records is not None:
         content = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
     elif url is not None:
@@ -136,7 +142,7 @@ def _of_records(
 ) -> dict[str, Any]:
     with open_records(location, baseline=baseline, **options) as (source, trained):
         names = {"key": key, "actual": actual_column}
-        own = {option: name for option, name in names.items() if name is not None}
+        own: dict[str, Any] = {option: name for option, name in names.items() if name is not None}
         report = source.performance(trained, outcomes=outcomes, alpha=alpha, **own)
     if not report.coverage.predictions:
         note_records(source, trained, location, baseline, must_be_some=must_be_some, side="output")

@@ -21,11 +21,13 @@ __all__ = [
     "as_markdown",
     "as_text",
     "coverage_line",
+    "decisive_line",
     "duration",
     "effect_lines",
     "expectation_line",
     "metric_named",
     "metric_texts",
+    "not_counted",
     "number_text",
     "rejected_line",
     "verdict_line",
@@ -154,9 +156,14 @@ def verdict_line(report: Mapping[str, Any]) -> str:
         return f"By outcomes {period}, {line} in validation{f', but {limits}' if limits else ''}."
     if verdict == "not enough data":
         return f"No verdict by outcomes {period}: {report['reason']}.{end}"
+    detail = decisive_line(report)
+    return f"By outcomes {period}, the model is {verdict} than validated.{f' {detail}' if detail else ''}{end}"
+
+
+def decisive_line(report: Mapping[str, Any]) -> str:
+    """Say what has changed most surely since validation, as a sentence; empty without comparisons."""
     decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
-    detail = "" if decisive is None else f" {_compared(decisive)}"
-    return f"By outcomes {period}, the model is {verdict} than validated.{detail}{end}"
+    return "" if decisive is None else _compared(decisive)
 
 
 def _larger(metric: Mapping[str, Any]) -> str:
@@ -201,7 +208,12 @@ def _expects_worse(report: Mapping[str, Any]) -> bool:
 
 def rejected_line(report: Mapping[str, Any]) -> str:
     """Say how many outcomes were not counted, and why."""
-    counts = {reason: number for reason, number in report["coverage"]["rejected"].items() if number}
+    return not_counted(report["coverage"]["rejected"])
+
+
+def not_counted(rejected: Mapping[str, int]) -> str:
+    """Say how many outcomes were not counted, by reason; empty if all were."""
+    counts = {reason: number for reason, number in rejected.items() if number}
     if not counts:
         return ""
     listed = ", ".join(f"{number:,} {REASONS[reason]}" for reason, number in counts.items())

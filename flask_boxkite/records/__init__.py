@@ -16,5 +16,6 @@ except ImportError as error:
 
 from flask_boxkite.records.archive import Records
 from flask_boxkite.records.read_counts import ReadCounts
+from flask_boxkite.records.segment_performance import SegmentPerformance, SegmentPerformanceReport
 
-__all__ = ["ReadCounts", "Records", "Segment", "SegmentReport"]
+__all__ = ["ReadCounts", "Records", "Segment", "SegmentPerformance", "SegmentPerformanceReport", "SegmentReport"]

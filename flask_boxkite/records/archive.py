@@ -23,19 +23,24 @@ from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.segments import SegmentReport
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
+from flask_boxkite.fairness.report import ALPHA as FAIRNESS_ALPHA
+from flask_boxkite.fairness.report import FairnessReport, fairness_report
+from flask_boxkite.fairness.selection import selection_of
+from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.outcomes.reader import outcome_reader
 from flask_boxkite.performance.challenge import ALPHA, ChallengeReport, Contestant, challenge_report
 from flask_boxkite.performance.pair_reader import PairReader
-from flask_boxkite.performance.report import PerformanceReport, performance_report
+from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.alignment import Aligner, aligner_of
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
-from flask_boxkite.records.counting import RecordCounter, is_answered
+from flask_boxkite.records.counting import RecordCounter, SegmentOf, is_answered
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
+from flask_boxkite.records.grouping import Grouping
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
 from flask_boxkite.records.outcome_rows import OutcomeRow, outcome_rows
@@ -44,6 +49,7 @@ from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import read_records
 from flask_boxkite.records.segment_counts import SegmentCounts
+from flask_boxkite.records.segment_performance import Counted, SegmentPerformanceReport
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
@@ -329,6 +335,31 @@ class Records:
 
     # --- performance -------------------------------------------------------------------------------------------------
 
+    @overload
+    def performance(
+        self,
+        baseline: AnyBaseline,
+        *,
+        outcomes: Any = None,
+        key: str = ...,
+        actual: str = ...,
+        by: None = None,
+        alpha: float = ...,
+    ) -> PerformanceReport: ...
+
+    @overload
+    def performance(
+        self,
+        baseline: AnyBaseline,
+        *,
+        outcomes: Any = None,
+        key: str = ...,
+        actual: str = ...,
+        by: str,
+        alpha: float = ...,
+        most_segments: int = ...,
+    ) -> SegmentPerformanceReport: ...
+
     def performance(
         self,
         baseline: AnyBaseline,
@@ -336,8 +367,10 @@ class Records:
         outcomes: Any = None,
         key: str = "prediction_id",
         actual: str = "actual",
+        by: str | None = None,
         alpha: float = Settings.drift_alpha,
-    ) -> PerformanceReport:
+        most_segments: int = 20,
+    ) -> PerformanceReport | SegmentPerformanceReport:
         """Return how good the model was: as validated, as its outputs lead to expect, and as outcomes show it.
 
         Answered rows of the period are joined with outcomes, whenever these came. The numbers are the same as live, but
@@ -356,13 +389,17 @@ class Records:
                 or a feature, such as the number of an order, which the baseline may lack if it comes by name. A key
                 stands for its last prediction.
             actual: Name of the column of *outcomes* with the values that came true.
-            alpha: False-alarm probability of the verdict.
+            by: Column to segment by, as in `drift`. Each segment gets a report; it is compared with all validation
+                rows of the same outputs. None for one report of all rows.
+            alpha: False-alarm probability of the verdict, divided among segments.
+            most_segments: Number of segments to report, the largest; all others together are ``__rare__``.
 
         Raises:
             BoxkiteError: The baseline has no actual values, an option or the outcomes cannot be used, the records are
                 of several models, hide all keys or outputs, or cannot be read.
         """
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
+        _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         known = _loaded(baseline)
         reader = outcome_reader(known)
         if reader is None:
@@ -371,33 +408,27 @@ class Records:
                 "model was not fitted to."
             )
             raise BoxkiteError(msg)
-        joining = Joining(known, reader, () if outcomes is None else outcome_rows(outcomes, key, actual), key)
+        segmentation = None if by is None else Segmentation(by, known, least=most_segments)
+        others = segmentation.others if segmentation else ()
+        named = () if outcomes is None else outcome_rows(outcomes, key, actual)
+        joining = Joining(known, reader, named, key, segmentation, others)
 
         files = self._files()
         span = self._span(files)
-        is_one_segment = not joining.others  # rows with other features are counted one by one
-        counter = RecordCounter(known, span.end, joining.others, None if is_one_segment else lambda *row: "")
-        self._count(counter, files, joining)
+        # Rows with other features are counted one by one.
+        segment_of: SegmentOf | None = segmentation or (_of_one_segment if joining.others else None)
+        counter = RecordCounter(known, span.end, joining.others, segment_of)
+        self._count(counter, files, joining, may_be_several=by == "model")
         joining.hidden.check()
         self._warn_of_others(known)
 
-        layout = ModelCells.of(known)
-        cells = np.zeros(layout.size, dtype=np.int64)
-        if (whole := counter.segments.get("")) is not None:
-            cells[: layout.buckets_start] = whole.cells
-        cells[layout.classes_start : layout.pairs_start] = joining.classes
-        model = self._wanted.model or self._model() or known.model
+        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
         _warn_of_other_models(joining.models, {model})
-        return performance_report(
-            model,
-            known,
-            layout,
-            cells,
-            joining.layout,
-            joining.cells(model),
-            alpha=alpha,
-            window=str(self._wanted.period.bounded_by(span)),
-        )
+        counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
+        if segmentation is None:
+            whole = counted.cells(counter.segments.get(""), joining.classes)
+            return counted.report(whole, joining.cells(model), alpha)
+        return counted.by_segment(segmentation, by or "", counter.segments, joining, alpha, most_segments)
 
     def challenge(
         self,
@@ -512,6 +543,89 @@ class Records:
         rows.hidden.check()
         return rows.answers()
 
+    # --- fairness ----------------------------------------------------------------------------------------------------
+
+    def fairness(
+        self,
+        baseline: AnyBaseline,
+        *,
+        by: str,
+        outcomes: Any = None,
+        key: str = "prediction_id",
+        actual: str | None = "actual",
+        reference: Any = None,
+        positive: Any = None,
+        threshold: float | None = None,
+        alpha: float = FAIRNESS_ALPHA,
+        least_ratio: float = Limits().ratio,
+        most_difference: float = Limits().difference,
+        most_groups: int = 20,
+    ) -> FairnessReport:
+        """Compare how often the model selected the rows of each group, and with outcomes, those that came true.
+
+        Answered rows of the period count. Rows that recur, or are alike within a short while, count for fewer rows.
+
+        Args:
+            baseline: Baseline of the model, which says how its outputs are read.
+            by: Column of the groups: a feature, an output, ``model``, ``baseline``, ``version`` or ``server_id``; else
+                a column of *outcomes*; else a feature that the model does not read, if it comes by name. Each value, or
+                group of values of a continuous feature, is a group. If it comes with outcomes, only rows with one
+                count, each key once.
+            outcomes: Outcomes, as for `performance`; None for selection rates alone.
+            key: Name of the column of *outcomes* that names the prediction, as for `performance`.
+            actual: Name of the column of *outcomes* with the values that came true; None if there is none, so that
+                outcomes give groups alone.
+            reference: Value or name of the group that others are compared with; None for the one with most rows.
+            positive: Class that counts as selected, and as a positive actual value; None for the one of the score.
+            threshold: Score or number from which a row is selected; None for the threshold of the baseline.
+            alpha: Probability that groups which are treated equally get the verdict ``unequal``, divided among groups
+                and rates.
+            least_ratio: Least ratio of two selection rates: 0.8 is the four-fifths rule.
+            most_difference: Largest difference of two rates.
+            most_groups: Number of groups to report, the largest; all others together are ``__rare__``.
+
+        Raises:
+            BoxkiteError: An option or the outcomes cannot be used, the outputs need an option, the records are of
+                several models, hide all groups, keys or outputs, or cannot be read.
+        """
+        _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
+        _check("least_ratio", least_ratio, "a number above 0, at most 1", is_valid=0 < least_ratio <= 1)
+        _check("most_difference", most_difference, "a number from 0 to 1", is_valid=0 <= most_difference <= 1)
+        _check("most_groups", most_groups, "an integer >= 2", is_valid=most_groups >= 2)
+        known = _loaded(baseline)
+        selection = selection_of(known, positive, threshold)
+        grouping = Grouping.of(known, by, outcomes, key, actual, selection, most_groups)
+
+        files = self._files()
+        span = self._span(files)
+        counter = grouping.counter
+        aligner = aligner_of(known, counter.others)
+        for chunk in self._chunks(aligner.features, files=files):
+            counter.add(chunk, aligner)
+            self._model(may_be_several=by == "model")
+        counter.hidden.check()
+        counter.check_groups(by)
+        self._warn_of_others(known)
+        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+        _warn_of_other_models(counter.models, {model})
+        rejected = counter.join_outcomes(model)
+        named = grouping.name_of(reference)
+        return fairness_report(
+            counter.groups(most_groups, grouping.text_of, named),
+            by=by,
+            model=model,
+            baseline=known.fingerprint,
+            selection=selection.text,
+            positive=selection.positive,
+            reference=named,
+            alpha=alpha,
+            limits=Limits(least_ratio, most_difference),
+            has_outcomes=grouping.has_actual,
+            window=str(self._wanted.period.bounded_by(span)),
+            unread=counter.unread,
+            rejected=rejected if outcomes is not None else {},
+        )
+
     # --- a new baseline ----------------------------------------------------------------------------------------------
 
     def to_baseline(
@@ -624,6 +738,11 @@ def _with_times(table: Any, name: str) -> Any:
     microseconds = [None if value is None else round(value * 1e6) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def _of_one_segment(*row: object) -> str:
+    """Return the name of the only segment."""
+    return ""
 
 
 def _of_models(outcomes: Iterable[OutcomeRow], models: Collection[str], named: Counter[str]) -> Iterator[OutcomeRow]:

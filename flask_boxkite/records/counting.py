@@ -34,7 +34,7 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
 
-__all__ = ["RecordCounter", "is_answered"]
+__all__ = ["RecordCounter", "SegmentOf", "is_answered"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 """Names the segment of a row from its record, its features and its outputs, either of which may be None."""

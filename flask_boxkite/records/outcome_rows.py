@@ -19,7 +19,7 @@ from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.objects import array_of, values_of
 
-__all__ = ["OutcomeRow", "outcome_rows"]
+__all__ = ["OutcomeRow", "has_column", "outcome_rows"]
 
 _MODEL = "model"
 """Name of the column that names the model of an outcome, as in files for a server."""
@@ -34,14 +34,16 @@ class OutcomeRow(NamedTuple):
         key: Key of its prediction.
         actual: Value that came true.
         model: Name of the model of which it is; None if it may be of any.
+        group: Value in the column of groups; None if there is none.
     """
 
     key: Any
     actual: Any
     model: str | None
+    group: Any = None
 
 
-def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[OutcomeRow]:
+def outcome_rows(outcomes: Any, key: str, actual: str, group: str | None = None) -> Iterator[OutcomeRow]:
     """Return the outcomes, with the model of each if there is a column ``model`` that is neither key nor actual value.
 
     Args:
@@ -49,18 +51,40 @@ def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[OutcomeRow]:
             file.
         key: Name of the column of keys.
         actual: Name of the column of actual values.
+        group: Name of the column of groups; None for no groups.
 
     Raises:
         BoxkiteError: The outcomes have another form, or no such columns, or the file cannot be read.
     """
-    names = (key, actual)
+    names = (key, actual) if group is None else (key, actual, group)
     if isinstance(outcomes, (str, os.PathLike)):
-        outcomes = _of_file(os.fspath(outcomes), names)
+        outcomes = _of_file(os.fspath(outcomes))
     columns = _columns(outcomes, names)
     found = _of_rows(outcomes, names) if columns is None else _of_columns(columns, names)
-    if _MODEL in names:
-        return (OutcomeRow(name, value, None) for name, value, _ in found)
-    return (OutcomeRow(name, value, _named(model)) for name, value, model in found)
+    is_model = _MODEL in names[:2]
+    return (OutcomeRow(row[0], row[1], None if is_model else _named(row[-1]), *row[2:-1]) for row in found)
+
+
+def has_column(outcomes: Any, name: str) -> tuple[bool, Any]:
+    """Say whether outcomes have a column, and return them in a form that can be read once more.
+
+    Args:
+        outcomes: Outcomes, as for `outcome_rows`.
+        name: Name of the column.
+
+    Raises:
+        BoxkiteError: The file cannot be read.
+    """
+    if isinstance(outcomes, (str, os.PathLike)):
+        outcomes = _of_file(os.fspath(outcomes))
+    if isinstance(outcomes, Mapping):
+        return name in outcomes, outcomes
+    if (frame := _frame(outcomes)) is not None:
+        return name in frame.collect_schema().names(), outcomes
+    if isinstance(outcomes, Iterable) and not isinstance(outcomes, bytes):
+        outcomes = list(outcomes)
+        return any(isinstance(row, Mapping) and name in row for row in outcomes), outcomes
+    return False, outcomes
 
 
 def _named(model: Any) -> str | None:
@@ -71,17 +95,22 @@ def _named(model: Any) -> str | None:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _columns(outcomes: Any, names: tuple[str, str]) -> Mapping[str, Any] | None:
-    """Return the columns of a frame or mapping; None for something else."""
-    if isinstance(outcomes, Mapping):
-        _check_names(names, list(outcomes))
-        return outcomes
+def _frame(outcomes: Any) -> Any:
+    """Return outcomes as a frame of narwhals; None for something else."""
     import narwhals as nw
 
     if hasattr(outcomes, "__arrow_c_stream__") and hasattr(outcomes, "num_columns"):  # a batch is an array to narwhals
         outcomes = nw.from_arrow(outcomes, backend="pyarrow")
     frame = nw.from_native(outcomes, pass_through=True)
-    if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
+    return frame if isinstance(frame, (nw.DataFrame, nw.LazyFrame)) else None
+
+
+def _columns(outcomes: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Return the columns of a frame or mapping; None for something else."""
+    if isinstance(outcomes, Mapping):
+        _check_names(names, list(outcomes))
+        return outcomes
+    if (frame := _frame(outcomes)) is None:
         return None
     known = frame.collect_schema().names()
     _check_names(names, known, getattr(getattr(outcomes, "index", None), "names", ()))
@@ -89,17 +118,18 @@ def _columns(outcomes: Any, names: tuple[str, str]) -> Mapping[str, Any] | None:
     return {name: chosen.get_column(name).to_native() for name in chosen.columns}
 
 
-def _of_columns(columns: Mapping[str, Any], names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]]:
-    keys, actuals = (_values(columns[name]) for name in names)
-    models = _values(columns[_MODEL]) if _MODEL in columns else [None] * len(keys)
-    for name, values in ((names[1], actuals), (_MODEL, models)):
-        if len(values) != len(keys):
+def _of_columns(columns: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the named columns, and of the one of models."""
+    found = [_values(columns[name]) for name in names]
+    found.append(_values(columns[_MODEL]) if _MODEL in columns else [None] * len(found[0]))
+    for name, values in zip((*names, _MODEL), found, strict=True):
+        if len(values) != len(found[0]):
             msg = (
-                f"The outcomes have {len(keys):,} values of {names[0]!r} and {len(values):,} of {name!r}. "
+                f"The outcomes have {len(found[0]):,} values of {names[0]!r} and {len(values):,} of {name!r}. "
                 "Each needs both."
             )
             raise BoxkiteError(msg)
-    return zip(keys, actuals, models, strict=True)
+    return zip(*found, strict=True)
 
 
 def _values(column: Any) -> list[Any]:
@@ -110,7 +140,7 @@ def _values(column: Any) -> list[Any]:
     return list(column if array is None else array)
 
 
-def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]]:
+def _of_rows(rows: Any, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     if not isinstance(rows, Iterable) or isinstance(rows, bytes):
         msg = f"'outcomes' must be {_FORMS}, got {type(rows).__name__}."
         raise BoxkiteError(msg)
@@ -121,7 +151,7 @@ def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]
             msg = f"'outcomes' must be {_FORMS}, but item {index} is of type {type(row).__name__}."
             raise BoxkiteError(msg)
         known.update(dict.fromkeys(row))
-        found.append((row.get(names[0]), row.get(names[1]), row.get(_MODEL)))
+        found.append((*map(row.get, names), row.get(_MODEL)))
     if found:
         _check_names(names, list(known))
     return iter(found)
@@ -147,7 +177,7 @@ def _check_names(names: Iterable[str], known: list[str], index: Sequence[Any] = 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _of_file(path: str, names: tuple[str, str]) -> Any:
+def _of_file(path: str) -> Any:
     """Return the rows or the table in a file.
 
     Raises:

@@ -20,7 +20,7 @@ from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import time_text, to_seconds
 
-__all__ = ["Segmentation"]
+__all__ = ["MOST_COUNTED", "SEGMENT_FIELDS", "Segmentation"]
 
 MOST_COUNTED = 1000
 """Most values with counts of their own in a reading; rows with further values are `RARE`."""
@@ -99,6 +99,15 @@ class Segmentation:
                 return RARE
             self._known.add(label)
         return label
+
+    def value(self, record: Record, row: Row | None, output: Row | None) -> Any:
+        """Return the value of a row in the column, as the record has it."""
+        return self._value(record, row, output)
+
+    def name_of(self, value: Any) -> str:
+        """Return the segment of a value as users give it: one in the column, or the name of a segment."""
+        label = self._label(value)
+        return label if label in self._known else str(value)
 
     def text_of(self, segment: str) -> str:
         """Return the name of a segment for people."""

@@ -1,0 +1,95 @@
+"""Outcomes that find the recorded predictions of their keys.
+
+The rules are the same as while serving. Only answered rows are predictions. A key stands for its last prediction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from flask_boxkite.naming import REDACTED
+from flask_boxkite.records.alignment import Aligner
+from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.keys import IDS, given_key, keys_of
+from flask_boxkite.records.outcome_rows import OutcomeRow
+
+__all__ = ["OutcomeFinder"]
+
+T = TypeVar("T")
+
+
+class OutcomeFinder(Generic[T]):
+    """Holds outcomes by key, and for each key notes about its last prediction.
+
+    Attributes:
+        others: Names of features that the key needs and the baseline lacks.
+        models: Number of outcomes by the model that they name.
+
+    Args:
+        outcomes: Outcomes, perhaps of other models too.
+        key: Field of the record in `IDS`, or name of a feature.
+        features: Names of the features, in the order of the aligner.
+        others: Names of more features that stand behind them, whether the key needs them or not.
+
+    Raises:
+        BoxkiteError: Records cannot be joined by this key.
+    """
+
+    def __init__(
+        self, outcomes: Iterable[OutcomeRow], key: str, features: Sequence[str], others: Sequence[str] = ()
+    ) -> None:
+        is_known = key in (*IDS, *features, *others)
+        self.others = tuple(others) if is_known else (*others, key)
+        self._keys_of = keys_of(key, [*features, *self.others])
+        self._id = key if key in ("prediction_id", "entity_id") else None
+        self._nameless: Counter[str | None] = Counter()
+        self._outcomes: dict[str, list[OutcomeRow]] = {}
+        self.models: Counter[str] = Counter()
+        self._found: dict[str, tuple[float, T]] = {}
+
+        for outcome in outcomes:
+            text = given_key(outcome.key, key)
+            if text is None:
+                self._nameless[outcome.model] += 1
+            else:
+                self._outcomes.setdefault(text, []).append(outcome)
+            if outcome.model is not None:
+                self.models[outcome.model] += 1
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of outcomes."""
+        return list(self._outcomes)
+
+    def names(self, record: Record, aligner: Aligner) -> list[str | None]:
+        """Return the keys of the rows of a record, as far as they can be read; none if there are no outcomes."""
+        if self._id is not None and record.rows == 1:
+            self._join_row_zero(getattr(record, self._id))
+        return list(self._keys_of(record, aligner)) if self._outcomes else []
+
+    def named(self, names: Sequence[str | None]) -> list[tuple[int, str]]:
+        """Return the keys that an outcome names, with their places."""
+        wanted = self._outcomes
+        return [(place, name) for place, name in enumerate(names) if name in wanted and name not in (None, REDACTED)]
+
+    def note(self, name: str, seconds: float, item: T) -> None:
+        """Note a prediction of a key, unless a later one is known."""
+        if name not in self._found or seconds >= self._found[name][0]:
+            self._found[name] = seconds, item
+
+    def _join_row_zero(self, id_: str | None) -> None:
+        """Take outcomes of row 0 of a prediction of one row for outcomes of the prediction."""
+        if (outcomes := self._outcomes.pop(f"{id_}/0", None)) is not None and id_ is not None:
+            self._outcomes.setdefault(id_, []).extend(outcomes)
+
+    def nameless(self, model: str) -> int:
+        """Return the number of outcomes of a model that have no key."""
+        return self._nameless[None] + self._nameless[model]
+
+    def by_key(self, model: str) -> Iterator[tuple[T | None, list[OutcomeRow]]]:
+        """Yield the notes on each key's prediction, None without one, and its outcomes of a model, perhaps none."""
+        for name, outcomes in self._outcomes.items():
+            own = [outcome for outcome in outcomes if outcome.model in (None, model)]
+            yield self._found[name][1] if name in self._found else None, own

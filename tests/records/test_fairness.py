@@ -1,0 +1,297 @@
+"""Fairness of a past period, against rates that pandas and scikit-learn find in the very rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.metrics import recall_score
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.fairness.report import FairnessReport
+from flask_boxkite.records import Records
+from tests.baseline.training.building import built
+from tests.records.archives import record, write
+
+OPPORTUNITY = "equal_opportunity_difference"
+
+
+@dataclass
+class World:
+    """A server that has logged predictions, some in batches.
+
+    Attributes:
+        baseline: Its baseline.
+        records: Directory of its records.
+        rows: All rows: ``prediction_id``, ``sex``, ``age``, ``score``, ``actual``.
+    """
+
+    baseline: Baseline
+    records: Path
+    rows: pandas.DataFrame
+
+    def report(self, **options: Any) -> FairnessReport:
+        return Records(self.records).fairness(self.baseline, **options)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return a world in which women get lower scores; the model reads the age alone."""
+    directory = tmp_path_factory.mktemp("fairness")
+    rng = np.random.default_rng(4)
+    age = rng.normal(45, 10, 2000)
+    score = 1 / (1 + np.exp(-(age - 45) / 6))
+    baseline = built({"age": age}, score, actual=(rng.random(2000) < score).astype(int))
+
+    sex = rng.choice(["F", "M", "X"], 1600, p=[0.4, 0.59, 0.01])
+    age = rng.normal(np.where(sex == "F", 40, 47), 10)
+    score = (1 / (1 + np.exp(-(age - 45) / 6))).astype(float)
+    service = ModelMonitoringService(
+        baseline, model="credit", log_dir=directory / "records", state_dir=str(directory / "state")
+    )
+    ids = []
+    rows = [{"age": float(years), "sex": str(each)} for years, each in zip(age, sex, strict=True)]
+    for row in range(800):
+        ids.append(service.log_prediction(features=rows[row], output=float(score[row])))
+    for start in range(800, 1600, 40):
+        part = slice(start, start + 40)
+        batch = service.log_prediction(features=rows[part], output=score[part].tolist())
+        ids += [f"{batch}/{row}" for row in range(40)]
+    service.close()
+    actual = (rng.random(1600) < score).astype(int)
+    frame = pandas.DataFrame({"prediction_id": ids, "sex": sex, "age": age, "score": score, "actual": actual})
+    return World(baseline, directory / "records", frame)
+
+
+def outcomes_of(world: World, *more: str) -> pandas.DataFrame:
+    """Return outcomes of six in seven rows."""
+    return world.rows.loc[world.rows.index % 7 > 0, ["prediction_id", "actual", *more]]
+
+
+def check(report: FairnessReport, rows: pandas.DataFrame, known: pandas.DataFrame, groups: Any) -> None:
+    """Compare the counts and rates of a report with the rows themselves."""
+    assert {group.name for group in report} == set(groups[rows.index])
+    for name, own in rows.groupby(groups[rows.index]):
+        group = report[str(name)]
+        chosen = own["score"] >= 0.5
+        assert (group.rows, group.selected) == (len(own), chosen.sum())
+        assert group.selection_rate == chosen.mean()
+        with_outcome = own.loc[own.index.intersection(known.index)]
+        assert (group.outcomes, group.positives) == (len(with_outcome), with_outcome["actual"].sum())
+        if group.positives:
+            expected = recall_score(with_outcome["actual"], with_outcome["score"] >= 0.5)
+            assert group.true_positive_rate == pytest.approx(expected, abs=1e-15)
+
+
+def test_groups_by_a_value_beside_the_features_of_the_model(world: World) -> None:
+    known = outcomes_of(world)
+    report = world.report(by="sex", outcomes=known)
+    check(report, world.rows, known, world.rows["sex"])
+    assert (report.reference, report.verdict, report["F"].verdict) == ("M", "unequal", "unequal")
+    assert report["X"].verdict == "not enough data"
+    assert report["F"][OPPORTUNITY].value == report["F"].true_positive_rate - report["M"].true_positive_rate
+    assert (report.positive, report.selection) == ("1.0", "'output' at least 0.5")
+    assert (report.model, report.baseline) == ("credit", world.baseline.fingerprint)
+    assert report.rejected == {"unknown": 0, "repeated": 0, "invalid": 0}
+    assert "\nF are selected less often than M: 0." in str(report)
+
+
+def test_without_outcomes_there_are_selection_rates(world: World) -> None:
+    report = world.report(by="sex")
+    assert (report.has_outcomes, report.rejected) == (False, {})
+    assert {item.measure for item in report["F"].comparisons} == {"statistical_parity_difference", "disparate_impact"}
+    assert report["F"].selected == (world.rows.query("sex == 'F'")["score"] >= 0.5).sum()
+
+
+def test_groups_may_come_with_the_outcomes(world: World) -> None:
+    """Then rows with an outcome count."""
+    known = outcomes_of(world, "sex").rename(columns={"sex": "gender"})
+    report = world.report(by="gender", outcomes=known)
+    check(report, world.rows.loc[known.index], known, world.rows["sex"])
+    alone = world.report(by="gender", outcomes=known.drop(columns="actual"), actual=None)
+    assert [(group.rows, group.selected) for group in alone] == [(group.rows, group.selected) for group in report]
+    assert not alone.has_outcomes
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda frame, folder: frame.to_dict("list"),
+        lambda frame, folder: iter(frame.to_dict("records")),
+        lambda frame, folder: frame.to_csv(folder / "known.csv", index=False) or folder / "known.csv",
+    ],
+    ids=["columns", "iterator", "file"],
+)
+def test_groups_come_with_outcomes_of_any_form(
+    world: World, tmp_path: Path, form: Callable[[pandas.DataFrame, Path], Any]
+) -> None:
+    """A whole number may be a float in one form and an integer in another."""
+    known = outcomes_of(world)
+    known["code"] = world.rows["sex"].map({"F": 1.0, "M": 2.0, "X": np.nan})
+    report = world.report(by="code", outcomes=form(known, tmp_path))
+    counts = known["code"].value_counts(dropna=False)
+    assert {group.name: group.rows for group in report} == {
+        "2": counts[2],
+        "1": counts[1],
+        "__missing__": counts[np.nan],
+    }
+    assert world.report(by="code", outcomes=form(known, tmp_path), reference=1).reference == "1"
+
+
+def test_a_feature_of_the_model_comes_before_a_column_of_outcomes(world: World) -> None:
+    """Continuous features are grouped as in their baseline, and a value names its group."""
+    known = outcomes_of(world).assign(age=1)
+    report = world.report(by="age", outcomes=known, reference=41.0)
+    (item,) = world.baseline.features
+    names = {group.name for group in item.groups}
+    assert len(report.groups) > 5
+    assert {group.name for group in report} <= names
+    low, high = map(float, str(report.reference).strip("(]").split(","))
+    assert low < 41.0 <= high
+
+
+def test_other_thresholds_and_labels_select_other_rows(world: World) -> None:
+    women = world.rows.query("sex == 'F'")
+    assert world.report(by="sex", threshold=0.3)["F"].selected == (women["score"] >= 0.3).sum()
+    lower = world.report(by="sex", positive=0, outcomes=world.rows[["prediction_id", "actual"]])
+    assert lower["F"].selected == (women["score"] < 0.5).sum()
+    assert lower["F"].positives == (women["actual"] == 0).sum()
+
+
+def test_outcomes_count_once_by_the_rules_of_performance(world: World) -> None:
+    known = outcomes_of(world)
+    more = pandas.concat(
+        [known, known[:2], pandas.DataFrame({"prediction_id": ["?", known["prediction_id"].iloc[5]], "actual": [1, 7]})]
+    )
+    report = world.report(by="sex", outcomes=more)
+    assert report.rejected == {"unknown": 1, "repeated": 2, "invalid": 1}
+    assert sum(group.outcomes for group in report) == len(known)
+    performance = Records(world.records).performance(world.baseline, outcomes=more)
+    assert performance.coverage.rejected | report.rejected == performance.coverage.rejected
+    assert "Outcomes that were not counted: 1 of unknown predictions, 2 sent again, 1 with a value" in (
+        " ".join(str(report).split())
+    )
+
+
+def test_further_groups_are_one(world: World) -> None:
+    report = world.report(by="sex", most_groups=2)
+    assert {group.name for group in report} == {"M", "F", "__rare__"}
+    kept = world.report(by="sex", most_groups=2, reference="X")
+    assert {group.name for group in kept} == {"M", "X", "__rare__"}
+
+
+# --- alike rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_recur_count_for_fewer(world: World, tmp_path: Path) -> None:
+    """Ninety people of either sex, each asked for thirty times in the course of a day."""
+    rng = np.random.default_rng(2)
+    lines = []
+    for person in range(180):
+        age = float(rng.normal(45, 10))
+        score = float(1 / (1 + np.exp(-(age - 45) / 6)))
+        for time in range(30):
+            at = f"2026-01-01T{(person + 7 * time) % 24:02}:{time:02}:00"
+            lines.append(record({"age": age, "sex": "FM"[person % 2]}, at, output=score))
+    write(tmp_path, *lines)
+    report = Records(tmp_path).fairness(world.baseline, by="sex")
+    assert 20 < report["F"].dispersion < 45
+    assert report.verdict == "not enough data"
+    assert "rows count as one, since rows recur or are alike." in str(report)
+
+
+def test_batches_of_alike_rows_count_for_fewer(world: World, tmp_path: Path) -> None:
+    """A household in each request; all of its scores lie on one side."""
+    rng = np.random.default_rng(3)
+    lines = []
+    for minute in range(300):
+        high, sex = rng.random() < 0.5, "FM"[minute % 2]
+        rows = [{"age": float(rng.normal(45, 10)), "sex": sex} for _ in range(12)]
+        scores = (0.5 * rng.random(12) + 0.5 * high).tolist()
+        lines.append(record(rows, f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00", output=scores, rows=12))
+    write(tmp_path, *lines)
+    report = Records(tmp_path).fairness(world.baseline, by="sex")
+    assert report["F"].dispersion == pytest.approx(12, rel=0.4)
+    assert report.verdict == "not enough data"
+
+
+# --- odd records -----------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_cannot_be_read_are_said(world: World, tmp_path: Path) -> None:
+    batch = [{"age": 40.0, "sex": "F"}, {"age": 41.0}, {"age": 42.0, "sex": ["F"]}, {"age": 43.0, "sex": None}]
+    write(
+        tmp_path,
+        record(batch, rows=4, output=[0.9, 0.1, 0.9, None]),
+        record({"age": 40.0, "sex": "F"}, output="?"),
+        record({"age": 40.0, "sex": "F"}, output=0.9, status="error"),
+        record({"age": 40.0, "sex": "__missing__"}, output=0.9),
+        record({"sex": "M"}, output=0.9),
+    )
+    report = Records(tmp_path).fairness(world.baseline, by="sex")
+    counts = {group.name: group.rows for group in report}
+    assert counts == {"F": 1, "M": 1, "__missing__": 1, "__invalid__": 1, '"__missing__"': 1}
+    assert report.unread == 2
+    assert report.verdict == "not enough data"
+
+
+def test_no_records_are_not_enough_data(world: World, tmp_path: Path) -> None:
+    report = Records(tmp_path).fairness(world.baseline, by="sex")
+    assert (report.groups, report.verdict, report.reference) == ((), "not enough data", None)
+
+
+def test_hidden_groups_are_said(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`BOXKITE_REDACT` hides what is sensitive first of all."""
+    hidden = {"age": 40.0, "sex": "[redacted]"}
+    write(tmp_path / "all", record(hidden, output=0.9), record(hidden, output=0.1))
+    write(tmp_path / "some", record(hidden, output=0.9), record({"age": 40.0, "sex": "F"}, output=0.1))
+    message = (
+        "The column 'sex' is hidden in all records, by 'BOXKITE_REDACT' of the server. Give it as a column of the "
+        "outcomes, or take it out of that setting."
+    )
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
+        Records(tmp_path / "all").fairness(world.baseline, by="sex")
+    report = Records(tmp_path / "some").fairness(world.baseline, by="sex")
+    assert {group.name: group.rows for group in report} == {"F": 1, "__missing__": 1}
+    assert "The column 'sex' is hidden in 1 rows" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "status"}, "Rows cannot be segmented by 'status'."),
+        ({"reference": "W"}, "'reference' names no group with rows: 'W'. There are: 'M', 'F', 'X'."),
+        ({"positive": "yes"}, "'positive' is none of the model's classes: 'yes'."),
+        ({"alpha": 0}, "'alpha' must be a number between 0 and 1, got 0."),
+        ({"least_ratio": 1.25}, "'least_ratio' must be a number above 0, at most 1, got 1.25."),
+        ({"most_difference": -1}, "'most_difference' must be a number from 0 to 1, got -1."),
+        ({"most_groups": 1}, "'most_groups' must be an integer >= 2, got 1."),
+        ({"outcomes": {"prediction_id": []}}, "The outcomes have no column 'actual'."),
+        ({"outcomes": 7}, "'outcomes' must be a data frame"),
+        (
+            {"outcomes": {"prediction_id": []}, "actual": None},
+            "The outcomes have neither actual values ('actual' is None) nor the column 'sex'. Leave them out.",
+        ),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used_are_refused(world: World, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}"):
+        world.report(**{"by": "sex", **options})
+
+
+def test_a_score_without_validation_needs_a_label_for_outcomes(world: World) -> None:
+    bare = built({"age": np.arange(100.0)}, np.linspace(0, 1, 100))
+    known = outcomes_of(world)
+    records = Records(world.records)
+    with pytest.raises(BoxkiteError, match="does not say which actual value counts as positive"):
+        records.fairness(bare, by="sex", threshold=0.5, outcomes=known)
+    report = records.fairness(bare, by="sex", threshold=0.5, positive=1, outcomes=known)
+    assert report["F"].true_positives == world.report(by="sex", outcomes=known)["F"].true_positives
