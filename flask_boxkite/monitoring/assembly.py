@@ -21,6 +21,8 @@ from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.notes import is_first_to_say
+from flask_boxkite.notify.message import Notification
+from flask_boxkite.notify.receivers import FunctionReceiver, Receiver, WebhookReceiver
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.locks import can_lock
@@ -31,6 +33,7 @@ __all__ = [
     "load_baseline",
     "load_baselines",
     "make_exposition",
+    "make_receivers",
     "make_recorders",
     "make_store",
 ]
@@ -150,6 +153,29 @@ def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS)
     return recorders
 
 
+def make_receivers(settings: Settings, notify: Callable[[Notification], object] | None) -> list[Receiver]:
+    """Build the receivers of notifications that the settings and a programmer ask for.
+
+    Raises:
+        ConfigError: The webhook takes none of our formats, or *notify* cannot be called.
+    """
+    if notify is not None and not callable(notify):
+        msg = f"'notify' must be a function that takes a notification, got {notify!r}."
+        raise ConfigError(msg)
+    receivers: list[Receiver] = []
+    if not settings.enabled:
+        return receivers
+    if settings.webhook_url is not None:
+        webhook = WebhookReceiver(settings.webhook_url, settings.webhook_format)
+        if not webhook.is_usable:
+            msg = "'BOXKITE_WEBHOOK_URL' is an address of Discord, which takes our form below '/slack'. Append that."
+            raise ConfigError(msg, key="BOXKITE_WEBHOOK_URL")
+        receivers.append(webhook)
+    if notify is not None:
+        receivers.append(FunctionReceiver(notify))
+    return receivers
+
+
 def _checked_spool(directory: str) -> Path:
     """Return the directory of the spool; it is made later, by the process that writes to it.
 
@@ -172,6 +198,8 @@ def make_exposition(
     store: Store | None,
     recorders: Recorders,
     outcomes: Callable[[SectionKey], NDArray[np.int64] | None],
+    *,
+    notifies: bool = False,
 ) -> Exposition:
     """Build the exposition that the settings ask for.
 
@@ -181,6 +209,7 @@ def make_exposition(
         store: Store of all counts; None if nothing is counted.
         recorders: Recorders of this process.
         outcomes: Returns the counts of a model's outcomes; None for a model that has none here.
+        notifies: Whether the app sends notifications.
     """
     return Exposition(
         models,
@@ -191,4 +220,5 @@ def make_exposition(
         with_baseline=settings.export_baseline,
         with_bins=settings.export_bins,
         outcomes=outcomes,
+        notifies=notifies,
     )
