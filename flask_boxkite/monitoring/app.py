@@ -38,6 +38,7 @@ from flask_boxkite.notify.counts import NOTIFICATIONS, cell_of
 from flask_boxkite.notify.message import Notification
 from flask_boxkite.notify.notifier import Notifier
 from flask_boxkite.notify.pace import PACE, Pace
+from flask_boxkite.notify.receivers import Receiver
 from flask_boxkite.outcomes.model import Found, Given, ModelOutcomes
 from flask_boxkite.values.keys import key_of
 
@@ -95,7 +96,7 @@ class AppMonitor:
         self._derive = checked_functions(derive)
         self._store = store or make_store(settings, app, exported, name)
         self.recorders = make_recorders(settings, self._store, timings)
-        self.receivers = make_receivers(settings, notify)
+        self.receivers: Sequence[Receiver] = make_receivers(settings, notify)
 
         self._lock = threading.Lock()
         self._models = {model.name: self._new_model(model) for model in exported}

@@ -36,6 +36,7 @@ __all__ = [
     "make_receivers",
     "make_recorders",
     "make_store",
+    "make_webhook",
 ]
 
 logger = logging.getLogger("flask_boxkite")
@@ -162,18 +163,26 @@ def make_receivers(settings: Settings, notify: Callable[[Notification], object] 
     if notify is not None and not callable(notify):
         msg = f"'notify' must be a function that takes a notification, got {notify!r}."
         raise ConfigError(msg)
-    receivers: list[Receiver] = []
     if not settings.enabled:
-        return receivers
-    if settings.webhook_url is not None:
-        webhook = WebhookReceiver(settings.webhook_url, settings.webhook_format)
-        if not webhook.is_usable:
-            msg = "'BOXKITE_WEBHOOK_URL' is an address of Discord, which takes our form below '/slack'. Append that."
-            raise ConfigError(msg, key="BOXKITE_WEBHOOK_URL")
-        receivers.append(webhook)
-    if notify is not None:
-        receivers.append(FunctionReceiver(notify))
-    return receivers
+        return []
+    webhook = make_webhook(settings)
+    receivers: list[Receiver] = [] if webhook is None else [webhook]
+    return [*receivers, FunctionReceiver(notify)] if notify is not None else receivers
+
+
+def make_webhook(settings: Settings) -> WebhookReceiver | None:
+    """Build the webhook that is set; None if none is.
+
+    Raises:
+        ConfigError: It takes none of our formats.
+    """
+    if settings.webhook_url is None:
+        return None
+    webhook = WebhookReceiver(settings.webhook_url, settings.webhook_format)
+    if not webhook.is_usable:
+        msg = "'BOXKITE_WEBHOOK_URL' is an address of Discord, which takes our form below '/slack'. Append that."
+        raise ConfigError(msg, key="BOXKITE_WEBHOOK_URL")
+    return webhook
 
 
 def _checked_spool(directory: str) -> Path:

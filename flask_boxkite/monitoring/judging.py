@@ -6,7 +6,7 @@ quality in each window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.drift.pairs import PairDrift
@@ -25,7 +25,6 @@ from flask_boxkite.notify.conditions import (
 from flask_boxkite.notify.gaps import OutcomeGaps
 
 if TYPE_CHECKING:
-    from flask_boxkite.monitoring.app import AppMonitor
     from flask_boxkite.monitoring.model import ModelMonitor
 
 __all__ = ["judged", "moved_only"]
@@ -34,16 +33,16 @@ _CAPTURE_WINDOW = "1h"
 """Window of requests that are not understood; the alerts' shortest of an hour or more."""
 
 
-def judged(app: AppMonitor, gaps: OutcomeGaps, now: float) -> Judged:
+def judged(models: Sequence[ModelMonitor], gaps: OutcomeGaps, now: float) -> Judged:
     """Judge all models that have a baseline.
 
     Args:
-        app: Monitor of the app.
+        models: Models of an app.
         gaps: Memory of when outcomes came, which is continued.
         now: Present Unix time.
     """
     findings = Judged.nothing()
-    for model in app.models():
+    for model in models:
         if model.baseline is None:
             continue
         findings.models[model.model] = model.baseline.fingerprint
@@ -73,7 +72,7 @@ def _of_model(model: ModelMonitor, gaps: OutcomeGaps, now: float) -> Iterator[Co
 
 
 def moved_only(report: DriftReport) -> dict[str, Any]:
-    """Return a report as JSON values, with the numbers of what has moved alone: all others would take a while."""
+    """Return a report as JSON values, with numbers only where something has moved: all others would take a while."""
     return {
         "model": report.model,
         "baseline": report.baseline,

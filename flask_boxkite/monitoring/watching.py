@@ -1,26 +1,56 @@
 """The watch that tells people of an app's verdicts, made where and when it is needed: in the thread of a process.
 
-Most processes of a server never judge, so what judging needs is loaded by the one that does.
+Most processes of a server never judge, so the modules for it are loaded by the one that does.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from flask_boxkite.config import Settings
+from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.notify.notifier import Notifier, Turns
 from flask_boxkite.notify.pace import Pace
+from flask_boxkite.notify.receivers import Receiver
 
 if TYPE_CHECKING:
-    from flask_boxkite.monitoring.app import AppMonitor
     from flask_boxkite.notify.conditions import Judged
     from flask_boxkite.notify.gaps import OutcomeGaps
 
-__all__ = ["app_notifier"]
+__all__ = ["Notified", "app_notifier"]
 
 
-def app_notifier(app: AppMonitor, service: str, pace: Pace) -> Notifier:
+class Notified(Protocol):
+    """The parts of an `AppMonitor` that are needed.
+
+    Attributes:
+        settings: Settings of the app.
+        receivers: Receivers of its messages.
+        clock: Returns the Unix time.
+    """
+
+    settings: Settings
+    receivers: Sequence[Receiver]
+    clock: Callable[[], float]
+
+    @property
+    def owner(self) -> str:
+        """Hash of its models."""
+
+    def models(self) -> Sequence[ModelMonitor]:
+        """Return its models."""
+
+    def state_directory(self) -> Path | None:
+        """Return the directory in which processes count together."""
+
+    def count_notification(self, channel: str, result: str) -> None:
+        """Count a message."""
+
+
+def app_notifier(app: Notified, service: str, pace: Pace) -> Notifier:
     """Return the notifier of an app, whose thread does not hold the app.
 
     Args:
@@ -35,7 +65,7 @@ def app_notifier(app: AppMonitor, service: str, pace: Pace) -> Notifier:
         from flask_boxkite.monitoring.judging import judged
 
         app = known()
-        return None if app is None else judged(app, gaps, now)
+        return None if app is None else judged(app.models(), gaps, now)
 
     def directory() -> Path | None:
         app = known()

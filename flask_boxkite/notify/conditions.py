@@ -58,7 +58,7 @@ class Condition(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The text that names the condition, whatever its verdict and numbers."""
+        """The text that names the condition, without its verdict and numbers."""
         return key_of(self.subject, self.model, self.baseline, *self.names)
 
 

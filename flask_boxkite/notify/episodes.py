@@ -1,8 +1,9 @@
-"""The conditions over time: since when each holds, whether it lasts, and what was told of it to whom.
+"""The conditions over time: since when each holds, whether it lasts, and who was told of it.
 
-A condition is told once it has held for a while (``Pace.hold``), and its end once it has been gone for as long. What is
-to be told follows from what was told and what holds: nothing is queued. So a receiver that was away for a day gets one
-message about all that still matters, and memory has a bound: one episode for each variable, pair and model.
+A condition is told once it has held for a while (``Pace.hold``), and its end once it has been gone for as long. The
+message follows from the conditions that hold and the ones that were told: nothing is queued. So a receiver that was away
+for a day gets one message about all that still matters, and memory has a bound: an episode for each variable and pair,
+and some for each model.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Telling:
-    """What is to be told to one receiver.
+    """A message to one receiver.
 
     Attributes:
         receiver: Receiver.
@@ -138,7 +139,7 @@ class Episodes:
 
     Args:
         pace: Pace of the notifier.
-        stored: Values as from `to_dict`; what cannot be read is left out.
+        stored: Values as from `to_dict`; parts that cannot be read are left out.
     """
 
     def __init__(self, pace: Pace, stored: Any = None) -> None:
@@ -196,7 +197,7 @@ class Episodes:
     def _hold(self, episode: Episode, condition: Condition, now: float) -> None:
         is_new = not episode.holds
         if is_new and (now < episode.began or now - episode.seen > _PATIENCES * max(self._pace.hold, self._pace.check)):
-            episode.began = now  # no process has looked meanwhile, or the clock was set back
+            episode.began = now  # no process has looked in between, or the clock was set back
         episode.condition, episode.seen, episode.gone = condition, now, None
         episode.holds = episode.holds or now - episode.began >= self._pace.hold
 
@@ -211,7 +212,7 @@ class Episodes:
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def to_tell(self, receiver: str, now: float) -> Telling | None:
-        """Return what a receiver does not know; None if it knows everything.
+        """Return the changes that a receiver does not know; None if it knows everything.
 
         A reminder of one condition is a reminder of all, so that they do not come one by one.
 

@@ -1,4 +1,4 @@
-"""The memory of what was told, in the state directory of a server, and the lock by which one process is its notifier.
+"""The memory of a notifier, in the state directory of its server, and the lock by which one process is the notifier.
 
 The lock ends with its process, however that ends; then another process takes both over. The file is written whole under
 another name and renamed, so a kill at any moment leaves the one before or the one after.
@@ -82,10 +82,10 @@ class Memory:
             lock.release()
 
     def load(self) -> dict[str, Any]:
-        """Return what was stored last; empty if nothing was.
+        """Return the values that were stored last; empty if none were.
 
-        If a baseline was replaced, it stands under the name of other models: what has no notifier any more, and shares
-        a model with this app, is taken over. What other apps have left is removed after a week.
+        If a baseline was replaced, they stand under the name of other models. A memory without a notifier that shares a
+        model with this app is taken over; one of another app is removed after a week.
         """
         if self._place is None:
             return {}

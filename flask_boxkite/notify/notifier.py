@@ -25,7 +25,7 @@ class Turns(Protocol):
     """Work that is done turn by turn."""
 
     def turn(self) -> float | None:
-        """Do what is due; return the seconds until the next turn, or None if there is none."""
+        """Do the work that is due; return the seconds until the next turn, or None if there is none."""
 
     def release(self) -> None:
         """Let another process do the work."""

@@ -9,21 +9,9 @@ from urllib.parse import urlsplit
 
 from flask_boxkite.notify.message import Notification
 
-__all__ = ["FunctionReceiver", "Receiver", "ReceiverError", "WebhookReceiver"]
+__all__ = ["FunctionReceiver", "Receiver", "WebhookReceiver"]
 
 Notify = Callable[[Notification], object]
-
-
-class ReceiverError(Exception):
-    """A receiver did not take a message; the text may be logged.
-
-    Attributes:
-        retry_after: Seconds after which it asks to be tried again; None if it does not say.
-    """
-
-    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
-        super().__init__(text)
-        self.retry_after = retry_after
 
 
 class Receiver(Protocol):
@@ -35,7 +23,7 @@ class Receiver(Protocol):
 
     @property
     def key(self) -> str:
-        """Name by which is remembered what it was told."""
+        """Name under which its messages are remembered."""
 
     def send(self, notification: Notification, timeout: float) -> None:
         """Deliver a message.

@@ -1,6 +1,6 @@
-"""The watch over the conditions of an app: who is the notifier, what holds, and who is to be told.
+"""The watch over the conditions of an app: who is the notifier, which hold, and who is to be told.
 
-Each turn does what is due and returns the time until the next one. Whatever fails is logged and tried again.
+Each turn does the work that is due and returns the time until the next one. Failures are logged and tried again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from flask_boxkite.notify.conditions import Judged
 from flask_boxkite.notify.episodes import Episodes
+from flask_boxkite.notify.errors import ReceiverError
 from flask_boxkite.notify.gaps import OutcomeGaps
 from flask_boxkite.notify.memory import Memory
 from flask_boxkite.notify.pace import PACE, Pace
-from flask_boxkite.notify.receivers import Receiver, ReceiverError
+from flask_boxkite.notify.receivers import Receiver
 from flask_boxkite.quoting import loggable, printable
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
@@ -64,7 +65,7 @@ class Watch:
     Args:
         judge: Judges all models.
         receivers: Receivers of the messages.
-        memory: Memory of what was told, with the lock of the notifier.
+        memory: Memory of the messages, with the lock of the notifier.
         sender: Names for the messages.
         count: Counts messages by result.
         pace: Pace of the work.
@@ -99,7 +100,7 @@ class Watch:
         self._throttle = Throttle(_COMPLAINT_SECONDS, clock)
 
     def turn(self) -> float | None:
-        """Do what is due, if this process is the notifier; return the seconds until the next turn.
+        """Do the work that is due, if this process is the notifier; return the seconds until the next turn.
 
         Returns:
             None once the app is gone.
@@ -183,7 +184,7 @@ class Watch:
             logger.warning(text, receiver, "", pause, exc_info=loggable(error))
 
     def _remember(self) -> None:
-        """Write what is known, if it has changed; on a full disk, this process goes on and tries again."""
+        """Write the episodes, if they have changed; on a full disk, this process goes on and tries again."""
         assert self._known is not None
         values = {"episodes": self._known.to_dict(), "gaps": self._gaps.to_dict()}
         if (text := repr(values)) == self._stored:
@@ -192,7 +193,7 @@ class Watch:
             self._memory.store(values)
         except OSError as error:
             if self._throttle.allows():
-                warn_of(error, "What was told cannot be remembered, so a restart may tell it again.")
+                warn_of(error, "Notifications cannot be remembered, so a restart may repeat them.")
         else:
             self._stored = text
 

@@ -1,4 +1,4 @@
-"""One HTTP POST to a webhook, with a bound on its time and on what is read of the answer.
+"""One HTTP POST to a webhook, with a bound on its time and on the part of the answer that is read.
 
 The address is a secret, since it is all that a sender needs. No error or log line shows more of it than the host. No
 redirect is followed, which might hand the message to another host. Proxies are the environment's (``HTTPS_PROXY``,
@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from flask_boxkite.notify.receivers import ReceiverError
+from flask_boxkite.notify.errors import ReceiverError
 
 __all__ = ["post"]
 
@@ -147,21 +147,21 @@ class _Limit:
 class _Watched(http.client.HTTPConnection):
     """A connection that a limit watches from its beginning, before TLS."""
 
-    def __init__(self, limit: _Limit, host: str, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._limit = limit
+    limit: _Limit
 
     def connect(self) -> None:
         super().connect()
-        self._limit.watch(self.sock)
+        self.limit.watch(self.sock)
 
 
 class _WatchedTls(http.client.HTTPSConnection, _Watched):
     """The same with TLS: `http.client.HTTPSConnection` connects by the next class, then begins TLS."""
 
-    def __init__(self, limit: _Limit, host: str, **options: Any) -> None:
-        http.client.HTTPSConnection.__init__(self, host, **options)
-        self._limit = limit
+
+def _connection(kind: type[_Watched], limit: _Limit, host: str, **options: Any) -> _Watched:
+    connection = kind(host, **options)
+    connection.limit = limit
+    return connection
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -170,7 +170,7 @@ class _Http(urllib.request.HTTPHandler):
         self._limit = limit
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_Watched, self._limit), req)
+        return self.do_open(partial(_connection, _Watched, self._limit), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -180,7 +180,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._limit = limit
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_WatchedTls, self._limit), req, context=self._made)
+        return self.do_open(partial(_connection, _WatchedTls, self._limit), req, context=self._made)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

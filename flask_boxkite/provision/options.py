@@ -28,7 +28,7 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_LABELS = {
     *("model", "baseline", "version", "created", "feature", "output", "position", "kind", "category", "group", "le"),
     *("pair", "first", "first_side", "first_part", "second", "second_side", "second_part"),
-    *("status", "sign", "sink", "reason", "outcome", "state"),
+    *("status", "sign", "sink", "reason", "outcome", "state", "channel"),
     *("bin", "predicted", "actual", "result", "loss", "metric", "of", "on"),
     *("threshold", "positive", "negative", "outputs", "classes"),
 }
