@@ -48,8 +48,8 @@ def judged(models: Sequence[ModelMonitor], gaps: OutcomeGaps, now: float) -> Jud
         findings.models[model.model] = model.baseline.fingerprint
         try:
             findings.add(list(_of_model(model, gaps, now)))
-        except (BoxkiteError, OSError):  # too many files are open, say; the page tells
-            findings.unreadable.add(model.model)
+        except (BoxkiteError, OSError):  # too many files are open, say: its conditions stay as they are
+            continue
     return findings
 
 

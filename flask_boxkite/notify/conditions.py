@@ -67,38 +67,36 @@ class Judged(NamedTuple):
 
     Attributes:
         conditions: Conditions that hold, by key.
-        unknown: Keys of conditions of which nothing is known, for want of rows: they stay as they were.
+        clear: Keys of conditions that do not hold. Nothing is known of others, for want of rows: they stay as they are.
         models: Fingerprint of the baseline of each model, by its name.
-        unreadable: Names of models whose counts cannot be read just now.
     """
 
     conditions: dict[str, Condition]
-    unknown: set[str]
+    clear: set[str]
     models: dict[str, str]
-    unreadable: set[str]
 
     @classmethod
     def nothing(cls) -> Judged:
         """Return the findings before any model is judged."""
-        return cls({}, set(), {}, set())
+        return cls({}, set(), {})
 
     def add(self, found: Iterable[Condition | str]) -> None:
-        """Add conditions that hold, and keys of unknown ones."""
+        """Add conditions that hold, and keys of others that do not."""
         for item in found:
             if isinstance(item, Condition):
                 self.conditions[item.key] = item
             else:
-                self.unknown.add(item)
+                self.clear.add(item)
 
     def about(self, key: str) -> bool | None:
         """Say whether a condition holds; None if that is unknown."""
         if key in self.conditions:
             return True
-        _, model, *_ = json.loads(key)
-        if model not in self.models or model in self.unreadable or key in self.unknown:
-            return None
+        if key in self.clear:
+            return False
         # Of another baseline than the one that is served now, nothing holds any more.
-        return False
+        _, model, baseline, *_ = json.loads(key)
+        return None if self.models.get(model, baseline) == baseline else False
 
 
 def key_of(subject: Subject, model: str, baseline: str, *names: str) -> str:
@@ -110,7 +108,7 @@ def key_of(subject: Subject, model: str, baseline: str, *names: str) -> str:
 
 
 def drift_conditions(report: Mapping[str, Any]) -> Iterator[Condition | str]:
-    """Yield the conditions of variables and pairs, and the keys of unknown ones.
+    """Yield the conditions of variables and pairs that hold, and the keys of others that do not.
 
     Args:
         report: Report, in the form of `DriftReport.to_dict`. Of variables that have not moved, only name, side and
@@ -120,12 +118,12 @@ def drift_conditions(report: Mapping[str, Any]) -> Iterator[Condition | str]:
     for item in report["variables"]:
         if item["verdict"] in MOVED:
             yield _of_variable(model, baseline, item)
-        elif item["verdict"] == "not enough data":
+        elif item["verdict"] != "not enough data":
             yield key_of(item["side"], model, baseline, item["name"])
     for item in report.get("pairs", ()):
         if item["verdict"] in MOVED:
             yield _of_pair(model, baseline, item)
-        elif item["verdict"] == "not enough data":
+        elif item["verdict"] != "not enough data":
             yield key_of("pair", model, baseline, *_names(item))
 
 
@@ -174,7 +172,7 @@ def _unix(text: str | None) -> float | None:
 
 
 def performance_conditions(reports: Sequence[Mapping[str, Any]]) -> Iterator[Condition | str]:
-    """Yield the conditions of a model's quality, and the keys of unknown ones.
+    """Yield the conditions of a model's quality that hold, and the keys of others that do not.
 
     Args:
         reports: Reports of one model, in the form of `PerformanceReport.to_dict`, of the shortest window first.
@@ -194,7 +192,7 @@ def performance_conditions(reports: Sequence[Mapping[str, Any]]) -> Iterator[Con
             report = [each for each in judged if each[key] == verdict][-1]  # of the longest such window
             text, numbers = line(report).rstrip("."), _metrics(report)
             yield Condition(alert, model, baseline, subject, (), verdict, text, None, numbers)
-        elif all(report[key] == "not enough data" for report in judged):
+        elif any(report[key] != "not enough data" for report in judged):
             yield key_of(subject, model, baseline)
 
 
@@ -212,7 +210,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float | None]:
 def capture_conditions(
     model: str, baseline: str, errors: Mapping[str, int], requests: int, window: str
 ) -> Iterator[Condition | str]:
-    """Yield the conditions of requests that were not understood, and the keys of unknown ones.
+    """Yield the conditions of requests that were not understood, and the keys of others that do not hold.
 
     Args:
         model: Name of the model.
@@ -222,10 +220,10 @@ def capture_conditions(
         window: Name of that time.
     """
     for reason, number in errors.items():
-        if not requests:
-            yield key_of("capture", model, baseline, reason)
-        elif number / requests > CAPTURE_ERROR_SHARE:
-            share = number / requests
+        share = number / requests if requests else 0.0
+        if share > CAPTURE_ERROR_SHARE:
             text = f"In {percent(share)} of requests in the last {window}, something was not captured: {reason}"
             numbers = {"share": share, "requests": requests}
             yield Condition("BoxkiteCaptureErrors", model, baseline, "capture", (reason,), "", text, None, numbers)
+        elif requests:
+            yield key_of("capture", model, baseline, reason)

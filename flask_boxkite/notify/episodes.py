@@ -1,9 +1,9 @@
 """The conditions over time: since when each holds, whether it lasts, and who was told of it.
 
 A condition is told once it has held for a while (``Pace.hold``), and its end once it has been gone for as long. The
-message follows from the conditions that hold and the ones that were told: nothing is queued. So a receiver that was away
-for a day gets one message about all that still matters, and memory has a bound: an episode for each variable and pair,
-and some for each model.
+message follows from the conditions that hold and the ones that were told: nothing is queued. So a receiver that was
+away for a day gets one message about all that still matters, and memory has a bound: an episode for each variable and
+pair, and some for each model.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ class OutcomeGaps:
         return {key: model.to_dict() for key, model in self._models.items()}
 
     def see(self, model: str, baseline: str, outcomes: int, now: float) -> Iterator[Condition | str]:
-        """Note the number of outcomes; yield the condition that they have stopped, or its key if that is unknown.
+        """Note the number of outcomes; yield the condition that they have stopped, or its key if they have not.
+
+        Without a week of outcomes, neither is known.
 
         Args:
             model: Name of the model.
@@ -52,7 +54,6 @@ class OutcomeGaps:
         own = self._models.setdefault(key, _Model(outcomes))
         own.see(outcomes, now)
         if own.first is None or own.came is None or now - own.first < _KNOWN_DAYS * _DAY:
-            yield key
             return
         gap, usual = now - own.came, max(own.gaps.values(), default=0.0)
         if gap > MARGIN * usual + _HOUR:
@@ -62,6 +63,8 @@ class OutcomeGaps:
             )
             numbers = {"seconds": gap, "longest_seconds": usual}
             yield Condition("BoxkiteOutcomesStopped", model, baseline, "outcomes", (), "", text, own.came, numbers)
+        else:
+            yield key
 
     def keep(self, models: Mapping[str, str]) -> None:
         """Forget models that are served no more.

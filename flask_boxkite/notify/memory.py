@@ -40,6 +40,9 @@ class Memory:
         owner: Hash of the models of the app, with their baselines, which distinguishes apps of one name.
         models: Names of its models.
         clock: Returns the Unix time.
+
+    Attributes:
+        tenures: Number of times that this process became the notifier. Between two, another may have been it.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Memory:
         self._owner = owner
         self._models = frozenset(models)
         self._clock = clock
+        self.tenures = 0
         self._lock: OwnerLock | None = None
         self._place: Path | None = None
 
@@ -67,13 +71,14 @@ class Memory:
         self.release()
         self._place = self._directory()
         if self._place is None:
+            self.tenures = 1
             return True
         try:
             self._lock = OwnerLock(self._place / f"{_LOCK}{self._owner}", os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
             return False
-        # Its last owner may have been another process's mistake: the file may have been removed just now.
-        return self._lock.is_linked()
+        self.tenures += 1
+        return self._lock.is_linked()  # the file may have been removed just now
 
     def release(self) -> None:
         """Let another process be the notifier."""

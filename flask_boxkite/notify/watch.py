@@ -95,6 +95,7 @@ class Watch:
         self._known: Episodes | None = None
         self._gaps = OutcomeGaps()
         self._stored = ""
+        self._tenure = 0
         self._next_check = 0.0
         self._attempts = {receiver.key: _Attempts() for receiver in receivers}
         self._throttle = Throttle(_COMPLAINT_SECONDS, clock)
@@ -109,7 +110,7 @@ class Watch:
             if not self._memory.is_mine():
                 self._known = None  # the notifier will know better
                 return self._pace.check
-            if self._known is None:
+            if self._known is None or self._tenure != self._memory.tenures:
                 self._recall()
             if self._clock() >= self._next_check and not self._check():
                 return None
@@ -122,9 +123,10 @@ class Watch:
 
     def _recall(self) -> None:
         stored = self._memory.load()
-        self._known = Episodes(self._pace, stored.get("episodes"))
-        self._gaps = OutcomeGaps(stored.get("gaps"))
-        self._next_check, self._stored = 0.0, ""
+        if stored or self._known is None:  # a user may have deleted the file
+            self._known = Episodes(self._pace, stored.get("episodes"))
+            self._gaps = OutcomeGaps(stored.get("gaps"))
+        self._next_check, self._stored, self._tenure = 0.0, "", self._memory.tenures
 
     def _check(self) -> bool:
         """Judge the models; return whether they are still there."""

@@ -34,14 +34,14 @@ def condition(name: str = "income", **changes: Any) -> Condition:
 
 def judged(
     *conditions: Condition | str,
-    unknown: Iterable[str] = (),
+    clear: Iterable[str] = ("income", "age"),
     models: dict[str, str] | None = None,
-    unreadable: Iterable[str] = (),
 ) -> Judged:
-    """Return findings; a text stands for the feature of that name."""
+    """Return findings; a text stands for the feature of that name, and others are clear."""
     own = [condition(item) if isinstance(item, str) else item for item in conditions]
     keys = {item.key: item for item in own}
-    return Judged(keys, set(unknown), {"credit": "0123"} if models is None else models, set(unreadable))
+    others = {condition(name).key for name in clear} - keys.keys()
+    return Judged(keys, others, {"credit": "0123"} if models is None else models)
 
 
 def notification(*changes: Change, **options: Any) -> Notification:

@@ -135,9 +135,7 @@ def test_a_variable_without_rows_stays_as_it_was() -> None:
     course = Course()
     course.see(judged("income"), 300)
     course.tell()
-    course.see(judged(unknown=[condition("income").key]), HOUR)
-    assert course.tell() == {}
-    course.see(judged(unreadable=["credit"]), HOUR)
+    course.see(judged(clear=["age"]), HOUR)
     assert course.tell() == {}
 
 
@@ -145,7 +143,7 @@ def test_nothing_of_a_replaced_baseline_holds() -> None:
     course = Course()
     course.see(judged("income"), 300)
     course.tell()
-    course.see(judged(models={"credit": "another"}), 300)
+    course.see(judged(clear=(), models={"credit": "another"}), 300)
     assert course.tell() == {"income": "ended"}
 
 
