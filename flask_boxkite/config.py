@@ -116,6 +116,11 @@ class Settings:
         id_key: ``BOXKITE_ID_KEY`` (random): secret of 16 characters or more, by which ids of predictions carry their
             outputs, for outcomes that come later. Replicas need the same one, and so does a server after a restart.
         outcomes_path: ``BOXKITE_OUTCOMES_PATH`` (None): the route that takes outcomes, behind the token or the guard.
+        webhook_url: ``BOXKITE_WEBHOOK_URL`` (None): address that is sent a message when a verdict has changed. It is a
+            secret, which no message or log shows.
+        webhook_format: ``BOXKITE_WEBHOOK_FORMAT`` (by its host): ``slack``, for Slack, Mattermost and Discord's
+            ``/slack``; ``teams``, for Microsoft Teams; or ``json``. The last one for a host that is not known.
+        page_url: ``BOXKITE_PAGE_URL`` (None): address of the drift page as people reach it, for links in messages.
         enabled: ``BOXKITE_ENABLED`` (true): false: nothing is counted, sent or routed.
     """
 
@@ -156,6 +161,9 @@ class Settings:
     dashboard_path: str | None = None
     id_key: str | None = field(default=None, repr=False)
     outcomes_path: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)
+    webhook_format: str | None = None
+    page_url: str | None = None
     enabled: bool = True
 
     @classmethod
@@ -202,6 +210,8 @@ class Settings:
             _fail("BOXKITE_SINK", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one.")
         if self.fast_json and find_spec("msgspec") is None:
             _fail("BOXKITE_FAST_JSON", f"is set, but msgspec is missing. Run: {install_command('fast')}")
+        if self.webhook_format is not None and self.webhook_url is None:
+            _fail("BOXKITE_WEBHOOK_FORMAT", "is set, but there is no address. Set 'BOXKITE_WEBHOOK_URL' to one.")
         if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
             _fail("BOXKITE_METRIC_NAMES", "is 'boxkite', whose names have room for one model only. Use 'labels'.")
         return self
@@ -307,6 +317,32 @@ def _route(key: str, value: Any) -> str:
     if "//" in value:
         _fail(key, f"must not have two slashes in a row, which Flask merges into one, got {value!r}.")
     return value
+
+
+def _webhook(key: str, value: Any) -> str:
+    url = _secret(key, value).strip()
+    # The value is not shown: it is the secret.
+    if not _is_address(url):
+        _fail(key, "must be an address that begins with http:// or https:// and a host. (It is not shown here.)")
+    return url
+
+
+def _page_url(key: str, value: Any) -> str:
+    url = _text(key, value).strip()
+    if not _is_address(url) or "@" in urlsplit(url).netloc:
+        remedy = "without a user or password"
+        _fail(key, f"must be an address that begins with http:// or https://, {remedy}, got {masked_address(url)!r}.")
+    return url
+
+
+def _is_address(url: str) -> bool:
+    """Say whether a text is the address of something on the web."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_whole and url.isascii() and url.isprintable() and " " not in url
 
 
 def _choice(*choices: str) -> Callable[[str, Any], Any]:
@@ -460,6 +496,9 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "dashboard_path": _optional(_route),
     "id_key": _optional(_id_key),
     "outcomes_path": _optional(_route),
+    "webhook_url": _optional(_webhook),
+    "webhook_format": _optional(_choice("slack", "teams", "json")),
+    "page_url": _optional(_page_url),
     "enabled": _boolean,
 }
 

@@ -14,6 +14,7 @@ __all__ = [
     "ABOVE",
     "BELOW",
     "CAPTURE_REASONS",
+    "CHANNELS",
     "DAMAGED",
     "DROP_REASONS",
     "FAILED_STATES",
@@ -24,6 +25,7 @@ __all__ = [
     "INVALID",
     "MISSING",
     "MOST_LETTERS",
+    "NOTIFICATION_RESULTS",
     "OTHER_FORMAT",
     "OUTPUT_GAP",
     "PREDICTION_ID_HEADER",
@@ -84,6 +86,10 @@ DROP_REASONS = (
 REJECTIONS = ("unknown", "repeated", "late", "invalid", "failed")
 """Reasons for which an outcome is not counted: no such prediction is known (its id may be damaged or forged); it was
 counted before; its prediction is too long ago to be remembered; the actual value cannot be read; the disk is full."""
+
+CHANNELS = ("webhook", "function")
+NOTIFICATION_RESULTS = ("delivered", "failed", "dropped")
+"""Results of messages to people: taken by the receiver; a failed attempt, which is tried again; given up."""
 
 REDACTED = "[redacted]"
 """Placeholder in a record of a value that ``BOXKITE_REDACT`` hides."""

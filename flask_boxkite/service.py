@@ -10,6 +10,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baseline, model_name
+from flask_boxkite.notify.message import Notification
 
 if TYPE_CHECKING:
     from flask_boxkite.baseline.progress import Progress
@@ -36,6 +37,7 @@ class ModelMonitoringService:
         sink: ``"fluentd"``, ``"file"``, ``"none"``, ``"auto"``, or an object with ``emit_batch(records)``; None for
             ``"auto"``.
         derive: Functions of derived variables, by the names that they have in training.
+        notify: Function that is told of changes of verdict, as for `Boxkite`.
         **settings: Any other setting, named as its configuration key without ``BOXKITE_``, in lower case:
             ``log_dir``, ``sample_rate``, … (see `Settings`).
 
@@ -53,6 +55,7 @@ class ModelMonitoringService:
         model: str | None = None,
         sink: Any = None,
         derive: Mapping[str, Callable[[dict[str, Any]], Any]] | None = None,
+        notify: Callable[[Notification], object] | None = None,
         **settings: Any,
     ) -> None:
         mapping = {f"BOXKITE_{name.upper()}": value for name, value in settings.items()}
@@ -61,7 +64,7 @@ class ModelMonitoringService:
         checked = Settings.from_mapping(mapping)
         loaded = load_baseline(baseline, self._default_path)
         name = model_name(loaded, model)
-        self.app = AppMonitor(checked, name, {name: loaded}, derive=derive)
+        self.app = AppMonitor(checked, name, {name: loaded}, derive=derive, notify=notify)
         self.monitor = self.app.model_or_new(name)
 
     def __repr__(self) -> str:
@@ -356,5 +359,8 @@ class ModelMonitoringService:
         return self.app.recorders.flush(timeout)
 
     def close(self) -> None:
-        """Deliver waiting records, within the shutdown timeout; others are counted as dropped, or stay in the spool."""
-        self.app.recorders.close()
+        """Deliver waiting records, within the shutdown timeout; others are counted as dropped, or stay in the spool.
+
+        Notifications end too; another process of the server goes on with them.
+        """
+        self.app.close()

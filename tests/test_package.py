@@ -35,6 +35,7 @@ LEVELS = (
     ("live", "payloads"),
     ("drift", "outcomes", "sinks"),
     ("delivery", "performance", "records", "provision"),
+    ("notify",),
     ("exposition",),
     ("monitoring",),
     ("page",),
@@ -97,7 +98,11 @@ print(json.dumps(events))
     [
         *("pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent", "fsspec", "msgspec"),
         *(f"flask_boxkite.{unit}" for unit in ("baseline.training", "cli", "provision", "records")),
-        *(f"flask_boxkite.{unit}" for unit in ("drift.report", "page.render", "monitoring.observation", "web.pages")),
+        *(
+            f"flask_boxkite.{unit}"
+            for unit in ("drift.report", "page.render", "monitoring.observation", "monitoring.judging", "web.pages")
+        ),
+        *(f"flask_boxkite.notify.{unit}" for unit in ("conditions", "watch", "webhook")),
     ],
 )
 def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:

@@ -15,6 +15,7 @@ from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the g
     outcomes,
     performance,
     provision,
+    watch,
 )
 from flask_boxkite.cli.group import boxkite
 

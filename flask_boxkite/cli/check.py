@@ -11,9 +11,11 @@ from flask import Flask
 from flask.cli import NoAppException, ScriptInfo
 
 from flask_boxkite.cli.group import boxkite
+from flask_boxkite.cli.notifications import notification_outcomes
 from flask_boxkite.cli.probes import Outcome, probes
 from flask_boxkite.cli.setup import outcomes, setup_of_app, setup_of_environment
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.monitoring.assembly import make_webhook
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.suggestion import counted
 
@@ -28,8 +30,11 @@ _STYLES = {"ok": "green", "problem": "bold red", "hint": "yellow"}
 
 @boxkite.command()
 @click.option("--offline", is_flag=True, help="Do not talk to fluentd.")
+@click.option(
+    "--notify", "sends", is_flag=True, help="Send a test message to the receivers of notifications: webhook, function."
+)
 @click.pass_context
-def check(context: click.Context, offline: bool) -> None:
+def check(context: click.Context, offline: bool, sends: bool) -> None:
     """Look for problems of a set-up, and for possible improvements.
 
     The app is the one that flask finds (--app); without an app, settings come from the environment: FLASK_BOXKITE_…, as
@@ -45,22 +50,27 @@ def check(context: click.Context, offline: bool) -> None:
     """
     # Without a handler, the messages of our loggers would be printed between the lines.
     logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
-    results = list(_all_outcomes(context, offline=offline))
+    if offline and sends:
+        msg = "'--notify' needs the network, which '--offline' leaves out."
+        raise click.UsageError(msg)
+    results = list(_all_outcomes(context, offline=offline, sends=sends))
     _show(results)
     if any(outcome.level == "problem" for outcome in results):
         context.exit(1)
 
 
-def _all_outcomes(context: click.Context, *, offline: bool) -> Iterator[Outcome]:
+def _all_outcomes(context: click.Context, *, offline: bool, sends: bool) -> Iterator[Outcome]:
     try:
         app = _app(context)
         setup = setup_of_environment() if app is None else setup_of_app(app)
+        make_webhook(setup.settings)
     except BoxkiteError as error:
         yield Outcome("problem", str(error))
         return
     yield from outcomes(setup)
     if setup.settings.enabled:
         yield from probes(setup.settings, offline=offline)
+        yield from notification_outcomes(setup, sends=sends)
 
 
 def _app(context: click.Context) -> Flask | None:

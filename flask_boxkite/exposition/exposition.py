@@ -29,6 +29,7 @@ from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
+from flask_boxkite.notify.counts import NOTIFICATIONS, results_of
 from flask_boxkite.promtext.family import Family, label_text
 
 __all__ = ["Exposition"]
@@ -51,6 +52,11 @@ LOG_LAST_DELIVERY = Family(
 STATE_FILES = Family(
     "boxkite_state_files", "counter", "State files by what became of them; unwritable: failed attempts to make one."
 )
+NOTIFIED = {
+    "delivered": Family("boxkite_notifications", "counter", "Messages about changes of verdict that were delivered."),
+    "failed": Family("boxkite_notifications_failed", "counter", "Attempts at a message that failed; each is repeated."),
+    "dropped": Family("boxkite_notifications_dropped", "counter", "Changes that could not be told within a day."),
+}
 
 Rendering = list[tuple[Family, bytes]]
 
@@ -89,6 +95,7 @@ class Exposition:
         with_bins: Whether histograms and categories are exported, or only groups.
         registry: Registry of the app's own metrics, unless the client's multi-process mode is on.
         outcomes: Returns the counts of a model's outcomes; None for a model that has none here.
+        notifies: Whether messages about changes of verdict are sent.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class Exposition:
         with_bins: bool = True,
         registry: CollectorRegistry = REGISTRY,
         outcomes: Callable[[SectionKey], NDArray[np.int64] | None] = lambda key: None,
+        notifies: bool = False,
     ) -> None:
         self._models = models
         self._outcomes = outcomes
@@ -111,6 +119,7 @@ class Exposition:
         self._alpha = alpha
         self._names = names
         self._registry = registry
+        self._notifies = notifies
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
 
         self._families: dict[tuple[SectionKey, bool], ModelFamilies] = {}
@@ -154,7 +163,10 @@ class Exposition:
         lines: dict[str, list[bytes]] = {}
         families: dict[str, Family] = {}
         for family, text in itertools.chain(
-            self._model_parts(reading, openmetrics), self._sink_parts(reading), _state_parts(reading)
+            self._model_parts(reading, openmetrics),
+            self._sink_parts(reading),
+            _notification_parts(reading) if self._notifies else (),
+            _state_parts(reading),
         ):
             families.setdefault(family.name, family)
             lines.setdefault(family.name, []).append(text)
@@ -237,6 +249,12 @@ def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator
         (LOG_LAST_DELIVERY, counts.last_delivery),
     ):
         yield family, f"{family.sample_name}{{{label_text(sink=sink)}}} {number}\n".encode()
+
+
+def _notification_parts(reading: Reading) -> Iterator[tuple[Family, bytes]]:
+    for channel, result, value in results_of(reading.totals(NOTIFICATIONS).cells.tolist()):
+        family = NOTIFIED[result]
+        yield family, f"{family.sample_name}{{{label_text(channel=channel)}}} {value}\n".encode()
 
 
 def _state_parts(reading: Reading) -> Iterator[tuple[Family, bytes]]:

@@ -55,6 +55,8 @@ class Counts:
             block.slot_ends = self._clock() + _RETRY_SECONDS
             if self._throttle.allows():
                 warn_of(error, "The counts of the last minutes and hours cannot be kept.")
+        if self._store.on_slot is not None:
+            self._store.on_slot()
 
     def totals(self) -> Totals:
         """Return the counts of all processes.

@@ -84,6 +84,9 @@ class Store:
         wall: Returns the Unix time, at whose round numbers slots begin.
         boot: Returns the id of the machine's boot, which voids the time windows.
         twins_throttle: Throttle of the warning of apps that only their order distinguishes; all stores share one.
+
+    Attributes:
+        on_slot: Function that is called when this process begins to count, and about every ten seconds while it does.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Store:
         self._twins_throttle = twins_throttle
         self._state_directory = state_directory
         self._is_serving = False
+        self.on_slot: Callable[[], None] | None = None
         self._throttle = Throttle()
 
         first = _Process()

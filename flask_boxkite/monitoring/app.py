@@ -26,6 +26,7 @@ from flask_boxkite.monitoring.assembly import (
     exported_model,
     exported_models,
     make_exposition,
+    make_receivers,
     make_recorders,
     make_store,
 )
@@ -33,6 +34,12 @@ from flask_boxkite.monitoring.functions import checked_functions, functions_of
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
+from flask_boxkite.monitoring.watching import app_notifier
+from flask_boxkite.notify.counts import NOTIFICATIONS, cell_of
+from flask_boxkite.notify.message import Notification
+from flask_boxkite.notify.notifier import Notifier
+from flask_boxkite.notify.pace import PACE, Pace
+from flask_boxkite.notify.receivers import Receiver
 from flask_boxkite.outcomes.model import Found, Given, ModelOutcomes
 from flask_boxkite.values.keys import key_of
 
@@ -49,6 +56,7 @@ class AppMonitor:
     Attributes:
         settings: Settings of the app.
         recorders: Recorders of its records, one for each sink.
+        receivers: Receivers of messages about changes of verdict.
         exposition: Its metrics.
         clock: Returns the Unix time.
 
@@ -60,10 +68,12 @@ class AppMonitor:
         store: Home of its counts; None for the one that the settings ask for.
         timings: Pace at which its records are delivered.
         derive: Functions of derived variables by name, or by model and name.
+        notify: Function that is told of changes of verdict; None for none.
+        pace: Pace at which people are told.
         clock: Returns the Unix time.
 
     Raises:
-        ConfigError: A directory that is set cannot be used, a sink cannot work, a function is missing, or
+        ConfigError: A directory that is set cannot be used, a sink or a webhook cannot work, a function is missing, or
             ``BOXKITE_VARIABLES`` does not fit the baselines.
     """
 
@@ -77,6 +87,8 @@ class AppMonitor:
         timings: Timings = TIMINGS,
         *,
         derive: Mapping[str, Any] | None = None,
+        notify: Callable[[Notification], object] | None = None,
+        pace: Pace = PACE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
@@ -86,6 +98,7 @@ class AppMonitor:
         self._derive = checked_functions(derive)
         self._store = store or make_store(settings, app, exported, name)
         self.recorders = make_recorders(settings, self._store, timings)
+        self.receivers: Sequence[Receiver] = make_receivers(settings, notify)
 
         self._lock = threading.Lock()
         self._models = {model.name: self._new_model(model) for model in exported}
@@ -97,7 +110,9 @@ class AppMonitor:
             self._store if exported else None,  # without models there is nothing of ours to show
             self.recorders,
             self._outcomes_of,
+            notifies=bool(self.receivers),
         )
+        self._notifier = self._make_notifier(app, pace) if self.receivers else None
 
     # --- models ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +227,37 @@ class AppMonitor:
             for (number, *_), answer in zip(batch, outcomes.log(read, [found for *_, found in batch]), strict=True):
                 answers[number].append(answer)
         return [_one_answer(own) for own in answers]
+
+    # --- notifications -----------------------------------------------------------------------------------------------
+
+    def _make_notifier(self, app: str, pace: Pace) -> Notifier:
+        self._store.block(NOTIFICATIONS)  # so that other processes know of it
+        notifier = app_notifier(self, self.settings.name or app, pace)
+        self._store.on_slot = notifier.wake
+        return notifier
+
+    def wake_notifier(self) -> None:
+        """See that this process looks after notifications, if there are any to send; waits for nothing."""
+        if self._notifier is not None:
+            self._notifier.wake()
+
+    def count_notification(self, channel: str, result: str) -> None:
+        """Count a message, where all processes see it."""
+        block = self._store.block(NOTIFICATIONS)
+        with block.lock:
+            block.cells[cell_of(channel, result)] += 1
+        self._store.share()
+
+    @property
+    def owner(self) -> str:
+        """Hash of the models of the app, which distinguishes apps of one name."""
+        return self._store.owner
+
+    def close(self) -> None:
+        """Deliver waiting records, within the shutdown timeout, and stop telling people."""
+        if self._notifier is not None:
+            self._notifier.close()
+        self.recorders.close()
 
     # --- its server --------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.notes import is_first_to_say
 from flask_boxkite.monitoring.policies import judged_baselines
+from flask_boxkite.notify.message import Notification
+from flask_boxkite.notify.receivers import FunctionReceiver, Receiver, WebhookReceiver
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.locks import can_lock
@@ -33,8 +35,10 @@ __all__ = [
     "load_baseline",
     "load_baselines",
     "make_exposition",
+    "make_receivers",
     "make_recorders",
     "make_store",
+    "make_webhook",
 ]
 
 logger = logging.getLogger("flask_boxkite")
@@ -167,6 +171,37 @@ def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS)
     return recorders
 
 
+def make_receivers(settings: Settings, notify: Callable[[Notification], object] | None) -> list[Receiver]:
+    """Build the receivers of notifications that the settings and a programmer ask for.
+
+    Raises:
+        ConfigError: The webhook takes none of our formats, or *notify* cannot be called.
+    """
+    if notify is not None and not callable(notify):
+        msg = f"'notify' must be a function that takes a notification, got {notify!r}."
+        raise ConfigError(msg)
+    if not settings.enabled:
+        return []
+    webhook = make_webhook(settings)
+    receivers: list[Receiver] = [] if webhook is None else [webhook]
+    return [*receivers, FunctionReceiver(notify)] if notify is not None else receivers
+
+
+def make_webhook(settings: Settings) -> WebhookReceiver | None:
+    """Build the webhook that is set; None if none is.
+
+    Raises:
+        ConfigError: It takes none of our formats.
+    """
+    if settings.webhook_url is None:
+        return None
+    webhook = WebhookReceiver(settings.webhook_url, settings.webhook_format)
+    if not webhook.is_usable:
+        msg = "'BOXKITE_WEBHOOK_URL' is an address of Discord, which takes our form below '/slack'. Append that."
+        raise ConfigError(msg, key="BOXKITE_WEBHOOK_URL")
+    return webhook
+
+
 def _checked_spool(directory: str) -> Path:
     """Return the directory of the spool; it is made later, by the process that writes to it.
 
@@ -189,6 +224,8 @@ def make_exposition(
     store: Store | None,
     recorders: Recorders,
     outcomes: Callable[[SectionKey], NDArray[np.int64] | None],
+    *,
+    notifies: bool = False,
 ) -> Exposition:
     """Build the exposition that the settings ask for.
 
@@ -198,6 +235,7 @@ def make_exposition(
         store: Store of all counts; None if nothing is counted.
         recorders: Recorders of this process.
         outcomes: Returns the counts of a model's outcomes; None for a model that has none here.
+        notifies: Whether the app sends notifications.
     """
     return Exposition(
         models,
@@ -208,4 +246,5 @@ def make_exposition(
         with_baseline=settings.export_baseline,
         with_bins=settings.export_bins,
         outcomes=outcomes,
+        notifies=notifies,
     )

@@ -129,6 +129,12 @@ class Observation:
         return self._by_name(CAPTURE_REASONS, self.layout.captures_start)
 
     @property
+    def requests(self) -> int:
+        """Number of requests that were timed."""
+        start = self.layout.durations_start
+        return int(self.cells[start : start + len(DURATION_BOUNDS) + 1].sum())
+
+    @property
     def unreadable(self) -> list[str]:
         """Judged variables with enough rows, of which none has a value of the type that training had."""
         cells = {item.name: self.cells[item.cells] for item in self.layout.variables}

@@ -15,7 +15,16 @@ from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import LOOKBACK, SIDES, Side, filled
 from flask_boxkite.provision.rulefile import Alert
 
-__all__ = ["drift_alert", "pair_alert", "segment_alert", "serving_alerts", "stopped_alert"]
+__all__ = [
+    "CAPTURE_ERROR_SHARE",
+    "STOPPED_SHARE",
+    "USUALLY_MISSING_SHARE",
+    "drift_alert",
+    "pair_alert",
+    "segment_alert",
+    "serving_alerts",
+    "stopped_alert",
+]
 
 ROLLOUT = "1h"
 """Time for which two baselines may serve one model."""
@@ -25,6 +34,9 @@ STALLED, STALLED_SECONDS = "10m", 600
 
 CAPTURE_ERROR_SHARE = 0.01
 """Share of requests without features or output above which there is an alert."""
+
+STOPPED_SHARE, USUALLY_MISSING_SHARE = 0.9, 0.5
+"""Share of rows above which a feature no longer arrives; and the one in training above which it never did."""
 
 RECENT = "6m"
 """Time that reaches the last evaluation of the slowest rules, but not an older one with another group."""
@@ -72,9 +84,9 @@ to {{ range query (printf `last_over_time($group_live{%[1]s,%[2]s}[$lookback])
 STOPPED = """\
 max without (window) (
   $missing_share_now
-) > 0.9
+) > $stopped_share
 unless
-sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5
+sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > $usually_missing_share
 unless
 $weight == 0"""
 
@@ -183,6 +195,8 @@ def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
         "lookback": LOOKBACK,
         "recent": RECENT,
         "missing": MISSING,
+        "stopped_share": f"{STOPPED_SHARE:g}",
+        "usually_missing_share": f"{USUALLY_MISSING_SHARE:g}",
         "minimum_rows": str(MINIMUM_ROWS),
         **_parts_of_model(options),
     }

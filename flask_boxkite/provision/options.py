@@ -29,7 +29,7 @@ _METRIC_LABELS = {
     *("model", "baseline", "version", "created", "feature", "output", "position", "kind", "category", "group", "le"),
     *("pair", "first", "first_side", "first_part", "second", "second_side", "second_part"),
     "segment",
-    *("status", "sign", "sink", "reason", "outcome", "state"),
+    *("status", "sign", "sink", "reason", "outcome", "state", "channel"),
     *("bin", "predicted", "actual", "result", "loss", "metric", "of", "on"),
     *("threshold", "positive", "negative", "outputs", "classes"),
 }

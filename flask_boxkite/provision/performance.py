@@ -14,7 +14,16 @@ from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import LOOKBACK, filled
 from flask_boxkite.provision.rulefile import Alert, Recording
 
-__all__ = ["METRICS", "Z_LIMIT", "performance_alerts", "performance_rules", "validation_rules"]
+__all__ = [
+    "LEAST_ROWS",
+    "MARGIN",
+    "MEMORY_DAYS",
+    "METRICS",
+    "Z_LIMIT",
+    "performance_alerts",
+    "performance_rules",
+    "validation_rules",
+]
 
 _SOURCES = {"outcomes": "", "expected": "expected_"}
 """Values of the label ``source``, with their part of the names of metrics."""

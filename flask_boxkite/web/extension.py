@@ -21,6 +21,7 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.monitoring.functions import checked_functions
+from flask_boxkite.notify.message import Notification
 from flask_boxkite.web.access import Guard, PageAccess
 from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
@@ -56,6 +57,9 @@ class Boxkite:
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
+        notify: Function that gets a `Notification` when a verdict has changed, to send a mail, say. It is called by one
+            process of the server, in a thread of its own, and should give up after a while. If it raises, that is
+            logged, and the message is tried again.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Boxkite:
         name: str | None = None,
         derive: Mapping[str, Any] | None = None,
         dashboard_guard: Guard | None = None,
+        notify: Callable[[Notification], object] | None = None,
     ) -> None:
         if dashboard_guard is not None and not callable(dashboard_guard):
             msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
@@ -73,6 +78,7 @@ class Boxkite:
         _check_name("name", name)
         self._derive = checked_functions(derive)
         self._name = name
+        self._notify = notify
         self._states: WeakSet[MonitoredApp] = WeakSet()
         self._predicted: list[PredictedView] = []
         self._is_of_one_app = app is not None
@@ -105,7 +111,9 @@ class Boxkite:
             raise ConfigError(msg)
         settings = Settings.from_mapping(app.config)
         baselines = load_baselines(settings.baseline) if settings.enabled else {}
-        monitor = AppMonitor(settings, app.name, baselines, name or self._name, derive=self._derive)
+        monitor = AppMonitor(
+            settings, app.name, baselines, name or self._name, derive=self._derive, notify=self._notify
+        )
         for view in routed(app, self.predicted):
             monitor.check_model(view.model)
         _log_set_up(monitor)
@@ -361,9 +369,12 @@ class Boxkite:
         return self._state().monitor.recorders.flush(timeout)
 
     def close(self) -> None:
-        """Deliver waiting records, within the shutdown timeout; only a process that ends without `atexit` needs it."""
+        """Deliver waiting records, within the shutdown timeout; only a process that ends without `atexit` needs it.
+
+        Notifications end too; another process of the server goes on with them.
+        """
         for state in self._states:
-            state.monitor.recorders.close()
+            state.monitor.close()
 
     def _state(self) -> MonitoredApp:
         """Return the state of the current app; outside of any, the state of the only app."""

@@ -88,6 +88,7 @@ class BoxkiteMiddleware:
     def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self._is_checked = True
         is_last = self._service.app.check_server(environ)
+        self._service.app.wake_notifier()
         body = self(environ, start_response)
         if not is_last:
             return body

@@ -152,6 +152,7 @@ class MonitoredApp:
                     self._say_who_reads(app)
                 self.delivers_at_once = self.monitor.check_server(environ)
                 self.monitor.recorders.adopt_orphans()
+                self.monitor.wake_notifier()
             finally:
                 self.has_begun = True
 

@@ -64,7 +64,7 @@ PUBLIC = (
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
     *(f"flask_boxkite.performance.{module}" for module in ("report", "challenge")),
     *(f"flask_boxkite.fairness.{module}" for module in ("counts", "report", "verdict")),
-    *(f"flask_boxkite.{module}" for module in ("records", "testing")),
+    *(f"flask_boxkite.{module}" for module in ("notify", "records", "testing")),
 )
 """Public modules, in the order of the page."""
 
@@ -110,6 +110,7 @@ SHOWN = {
     "state_dir": "automatic",
     "dashboard_path": f"``{DEFAULT_PATH}`` in debug mode, else none",
     "id_key": "random",
+    "webhook_format": "by its host",
 }
 """Defaults that are more than a value of the class."""
 
@@ -172,7 +173,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
         inference = rng.random(300) if kind != "classes" else rng.choice(labels or [], 300)
         derive = {"row": Row()}
         ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False, derive=derive)
-        service = ModelMonitoringService(path, sink=RecordingSink())
+        service = ModelMonitoringService(path, sink=RecordingSink(), notify=print)
         prediction = service.log_prediction(None, {"age": 41, "country": "AT"}, output)
         service.log_outcome(prediction, actual[0].item())
         texts.append((path.read_text(encoding="utf-8"), service.export_http()[0].decode()))
@@ -224,7 +225,12 @@ def test_series_without_a_model_are_named(services: list[tuple[str, str]]) -> No
         if family.name.startswith("boxkite_")
         and any(not sample.labels.keys() >= OWN_LABELS for sample in family.samples)
     }
-    assert {name for name in without if not name.startswith("boxkite_log_")} == {"boxkite_state_files"}
+    assert {name for name in without if not name.startswith("boxkite_log_")} == {
+        "boxkite_notifications",
+        "boxkite_notifications_dropped",
+        "boxkite_notifications_failed",
+        "boxkite_state_files",
+    }
 
 
 LABEL_VALUES: dict[str, tuple[str, ...]] = {
@@ -234,6 +240,7 @@ LABEL_VALUES: dict[str, tuple[str, ...]] = {
     "`reason` of rejected outcomes": naming.REJECTIONS,
     "`state` of features": naming.FAILED_STATES,
     "`state` of files": naming.STATE_FILES,
+    "`channel`": naming.CHANNELS,
     "`metric`": tuple(METRICS),
     "`derived`": ("text", "vector", "row", "function", "observed"),
 }
