@@ -10,6 +10,7 @@ from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the g
     check,
     compare,
     drift,
+    history,
     inspect,
     outcomes,
     performance,

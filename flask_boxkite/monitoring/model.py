@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,9 @@ from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
+from flask_boxkite.history.extract import extract_of_model
+from flask_boxkite.history.keeper import Keeper
+from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, days_of, is_window
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.live.store import Store
@@ -43,6 +47,8 @@ from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.history.model import HistorySource
+    from flask_boxkite.history.report import HistoryReport
     from flask_boxkite.monitoring.observation import Course, Observation
     from flask_boxkite.performance.report import PerformanceReport
 
@@ -117,9 +123,19 @@ class ModelMonitor:
         self.logs_all = self._has_sink and settings.sample_rate >= 1
         self._records = RecordMaker(settings.server_id, self.model, baseline)
 
-        self.outcomes = model_outcomes(baseline, self.model, store, settings.id_key, settings.server_id, clock=clock)
-        counts = Counts(store, exported.section)
+        self._store = store
+        self.outcomes = model_outcomes(
+            baseline,
+            self.model,
+            store,
+            settings.id_key,
+            settings.server_id,
+            clock=clock,
+            description=lambda: exported.section.description,
+        )
         layout = exported.layout
+        keeper = Keeper(store, lambda: extract_of_model(exported.section, layout))
+        counts = Counts(store, exported.section, keeper.tick)
         deriver = None
         if baseline is not None and baseline.derived:
             deriver = RowDeriver(baseline, functions, self.complain, FEATURE_GAP)
@@ -410,8 +426,28 @@ class ModelMonitor:
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
+        if (days := days_of(window)) is not None:
+            return replace(observation.report, note=self._history.note(days, self._clock()))
         is_alone = self.settings.state_dir is None and not observation.totals.any()
         return replace(observation.report, note=_NOTHING_COUNTED if is_alone else "")
+
+    def history(self, days: int = HISTORY_DAYS) -> HistoryReport:
+        """Return the last days of the model, as `ModelMonitoringService.history` explains.
+
+        Raises:
+            BoxkiteError: There is no state directory, or it cannot be read.
+            ConfigError: There is no such number of days.
+        """
+        check_days(days)
+        with _readable(f"{days}d"):
+            return self._history.report(days, self._clock())
+
+    @cached_property
+    def _history(self) -> HistorySource:
+        from flask_boxkite.history.model import HistorySource
+
+        store, alpha = self._store, self.settings.drift_alpha
+        return HistorySource(self.model, self.baseline, self.exported.key, alpha, store.directory, store.read)
 
     def performance(self, window: str | None = None) -> PerformanceReport:
         """Return how good the model is, as `ModelMonitoringService.performance` explains.
@@ -420,6 +456,12 @@ class ModelMonitor:
             BoxkiteError: The baseline has no actual values, or the counts cannot be read.
             ConfigError: There is no such window.
         """
+        if days_of(window) is not None:
+            msg = (
+                f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None for performance, got {window!r}. "
+                "history() has the performance by day."
+            )
+            raise ConfigError(msg)
         report = self.observe(window).performance
         if report is None:
             msg = (
@@ -440,7 +482,7 @@ class ModelMonitor:
             ConfigError: There is no such window.
         """
         seen = self._observed(window)
-        if self.outcomes is None:
+        if self.outcomes is None or days_of(window) is not None:
             return seen
         with _readable(window):
             from flask_boxkite.monitoring.observation import observed_performance
@@ -450,11 +492,13 @@ class ModelMonitor:
 
     def _observed(self, window: str | None) -> Observation:
         """Return the same without its performance."""
-        if window is not None and window not in WINDOWS:
-            msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
+        if window is not None and not is_window(window):
+            msg = f"'window' must be one of {WINDOW_NAMES} or None, got {window!r}."
             raise ConfigError(msg)
 
         with _readable(window):
+            if (days := days_of(window)) is not None:
+                return self._history.observe(days, self._clock())
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
             return observe(
