@@ -30,6 +30,9 @@ _FAILED_KEYS = frozenset({"rows", "unread", "features"})
 _ODD_KEYS = frozenset(OddFeature._fields)
 """Keys of failed requests, and of each feature that was odd in them; earlier releases do not have them."""
 
+_HISTORY_KEYS = frozenset({"model", "baseline", "length", "days", "variables", "metric", "ahead"})
+"""Keys of the history of each model."""
+
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
 """Keys of each variable that servers of earlier releases may lack."""
 
@@ -164,9 +167,7 @@ def fetch_history(url: str, *, days: int, token: str | None) -> dict[str, Any]:
     text = _fetched(_address(url, "/history.json", days=str(days)), token, MOST_BYTES)
     try:
         content = json.loads(text)
-        is_history = content["format"] == 1 and all(
-            {"model", "days", "variables"} <= item.keys() for item in content["models"]
-        )
+        is_history = content["format"] == 1 and all(item.keys() >= _HISTORY_KEYS for item in content["models"])
     except (ValueError, TypeError, KeyError, AttributeError):
         is_history = False
     if not is_history:

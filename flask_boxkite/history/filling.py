@@ -135,8 +135,8 @@ def _filled(file: HistoryFile, stored: Stored, baseline: Baseline, records: Reco
             msg = f"'{file.path}' cannot be filled: {error}. Try again."
             raise BoxkiteError(msg) from error
     key = stored.extract.key
-    by_kind = [sum(entry.kind == kind for entry in entries) for kind in (HOUR, DAY)]
-    return Filled(key.name, key.digest, *by_kind, rows)
+    hours_added = sum(entry.kind == HOUR for entry in entries)
+    return Filled(key.name, key.digest, hours_added, len(entries) - hours_added, rows)
 
 
 class _HourCounter(RecordCounter):

@@ -27,6 +27,9 @@ from flask_boxkite.outcomes.place import outcome_book
 
 __all__ = ["HistorySource", "baseline_of", "read_served"]
 
+_FRESH_SECONDS = 300.0
+"""Age up to which the page shows the days as they were."""
+
 
 @lru_cache(maxsize=128)
 def baseline_of(description: bytes) -> Baseline | None:
@@ -92,6 +95,7 @@ class HistorySource:
         self._directory = directory
         self._read = read
         self._reader: PastReader | None = None
+        self._latest: tuple[int, float, HistoryReport] | None = None  # one attribute, so that threads see all parts
 
     @cached_property
     def _coarse(self) -> Baseline | None:
@@ -112,6 +116,13 @@ class HistorySource:
         served = read_served(reader, self._model, _totals_in(reader.directory, self._read), self._baseline)
         own = None if self._baseline is None else self._baseline.fingerprint
         return history_report(self._model, served, own, days=days, now=now, alpha=self._alpha)
+
+    def latest(self, days: int, now: float) -> HistoryReport:
+        """Return the same report, up to `_FRESH_SECONDS` old: the page asks for it every few seconds."""
+        latest = self._latest
+        if latest is None or latest[0] != days or not 0 <= now - latest[1] < _FRESH_SECONDS:
+            latest = self._latest = (days, now, self.report(days, now))
+        return latest[2]
 
     def observe(self, days: int, now: float) -> Observation:
         """Return the model in the last days; raises as `report` does.

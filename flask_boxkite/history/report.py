@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,35 @@ class Served:
     baseline: Baseline | None
     past: Past
     outcomes: Past | None = None
+
+    @cached_property
+    def coarse(self) -> Baseline | None:
+        """The baseline with one cell for each group."""
+        return None if self.baseline is None else coarse(self.baseline)
+
+    @cached_property
+    def trained(self) -> Trained | None:
+        """Its training counts."""
+        return None if self.coarse is None else Trained(self.coarse.variables)
+
+    def counts(self, days: Sequence[int]) -> NDArray[np.int64]:
+        """Return the rows per group of some days, shape (days, groups)."""
+        groups = self.past.groups
+        found = [self.past.days[day][:groups] for day in days]
+        return np.array(found, dtype=np.int64).reshape(len(days), groups)
+
+    @cached_property
+    def sizes(self) -> dict[int, _Sizes]:
+        """The drift of each day, as far as it was asked for."""
+        return {}
+
+    def sizes_of(self, day: int) -> _Sizes | None:
+        """Return the drift of a day with rows; None without a baseline."""
+        if self.trained is None or not len(self.trained.variables):
+            return None
+        if day not in self.sizes:
+            self.sizes[day] = _sizes(self.trained, self.past.days[day][: self.past.groups])
+        return self.sizes[day]
 
 
 @dataclass(frozen=True)
@@ -149,9 +179,9 @@ class VariableHistory:
         return {**vars(self), **parts}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class HistoryReport:
-    """A model in the last days. An immutable value.
+    """A model in the last days. An immutable object.
 
     Attributes:
         model: Name of the model.
@@ -258,7 +288,6 @@ def _most_first(item: VariableHistory) -> tuple[bool, float]:
 
 
 def _days(served: Sequence[Served], span: range) -> Iterator[DayTotals]:
-    trained = {id(item): None if item.baseline is None else Trained(coarse(item.baseline).variables) for item in served}
     for day in span:
         own = [(item, item.past.days[day]) for item in served if day in item.past.days]
         come = [item for item in served if item.outcomes is not None and day in item.outcomes.days]
@@ -267,7 +296,7 @@ def _days(served: Sequence[Served], span: range) -> Iterator[DayTotals]:
         rows = np.sum([_statuses(item, numbers) for item, numbers in own] or [[0] * len(STATUSES)], axis=0)
         most = max(own, key=lambda pair: sum(_statuses(*pair)), default=None)
         baseline = None if most is None else most[0].baseline
-        size = None if most is None else _overall(trained[id(most[0])], most[1][: most[0].past.groups])
+        size = None if most is None else _overall(most[0].sizes_of(day))
         yield DayTotals(
             date_of(day),
             dict(zip(STATUSES, map(int, rows), strict=True)),
@@ -288,24 +317,33 @@ def _answered(item: Served, numbers: NDArray[np.int64]) -> int:
     return sum(_statuses(item, numbers))
 
 
-def _overall(trained: Trained | None, groups: NDArray[np.int64]) -> float | None:
+def _overall(sizes: _Sizes | None) -> float | None:
     """Return the mean size of all variables that have enough rows; None if none has."""
-    if trained is None or not len(trained.variables):
+    if sizes is None or not (enough := sizes.rows >= MINIMUM_ROWS).any():
         return None
-    sizes, _, rows = _sizes(trained, groups)
-    enough = rows >= MINIMUM_ROWS
-    return float(sizes[enough].mean()) if enough.any() else None
+    return float(np.maximum(sizes.psi - sizes.noise, 0.0)[enough].mean())
 
 
-def _sizes(
-    trained: Trained, groups: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the size of each variable, the noise of its index, and its rows."""
+class _Sizes(NamedTuple):
+    """The drift of all variables on one day, arrays of shape (variables,).
+
+    Attributes:
+        psi: Population stability index against training.
+        noise: Index that sampling alone gives.
+        rows: Number of rows.
+    """
+
+    psi: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+
+def _sizes(trained: Trained, groups: NDArray[np.int64]) -> _Sizes:
     firsts = trained.sums.firsts
     rows, known = per_variable(groups, firsts), per_variable(trained.counts, firsts)
     filled = per_variable((groups + trained.counts > 0).astype(np.int64), firsts)
     noise = np.maximum(filled - 1, 0) * (1 / np.maximum(known, 1) + 1 / np.maximum(rows, 1))
-    return np.maximum(population_stability_indices(trained.counts, groups, firsts) - noise, 0.0), noise, rows
+    return _Sizes(population_stability_indices(trained.counts, groups, firsts), noise, rows)
 
 
 def _outcome_layout(item: Served | None) -> OutcomeCells | None:
@@ -334,21 +372,20 @@ def _performance(come: Sequence[Served], day: int) -> tuple[int, float | None, f
 def _variables(
     present: Served, served: Sequence[Served], span: range, now: float, alpha: float
 ) -> Iterator[VariableHistory]:
-    assert present.baseline is not None
-    trained = Trained(coarse(present.baseline).variables)
+    baseline, trained = present.coarse, present.trained
+    assert baseline is not None
+    assert trained is not None
     days = [day for day in span if day in present.past.days]
-    groups = present.past.groups
-    slots = np.array([present.past.days[day][:groups] for day in days], dtype=np.int64).reshape(len(days), groups)
-    alone = alpha / present.baseline.tests
+    slots = present.counts(days)
+    alone = alpha / baseline.tests
 
-    since_training = _since_training(present, now, alpha)
     found = changes(slots, trained.sums.firsts, alone, np.array(days, dtype=np.int64))
+    since_training = _since_training(baseline, present.past, now, alpha)
     courses = _courses(served, span)
     weeks = [np.array([first <= span[-1] - day < first + WEEK for day in days], dtype=bool) for first in (0, WEEK)]
     for place, (variable, own) in enumerate(zip(trained.variables, trained.groups, strict=True)):
         this, before = (slots[is_in, own] for is_in in weeks)
-        change = found[place]
-        began, first, last = _marks(present.past, days, slots[:, own], own, change)
+        began, first, last = _marks(present.past, days, slots[:, own], own, found[place])
         yield VariableHistory(
             variable.name,
             variable.side,
@@ -388,16 +425,12 @@ def _courses(served: Sequence[Served], span: range) -> dict[tuple[str, str], lis
     """Return the course of each variable: of days with several baselines, the one with most rows."""
     points: dict[tuple[str, str], dict[int, VariableDay]] = {}
     for item in served:
-        if item.baseline is None:
-            continue
-        trained = Trained(coarse(item.baseline).variables)
         for day in span:
-            if (numbers := item.past.days.get(day)) is None:
+            if item.trained is None or day not in item.past.days or (sizes := item.sizes_of(day)) is None:
                 continue
-            _, noise, rows = _sizes(trained, numbers[: item.past.groups])
-            indices = population_stability_indices(trained.counts, numbers[: item.past.groups], trained.sums.firsts)
-            for place, variable in enumerate(trained.variables):
-                _note(points, variable, day, int(rows[place]), float(indices[place]), float(noise[place]))
+            columns = (column.tolist() for column in sizes)
+            for variable, psi, noise, rows in zip(item.trained.variables, *columns, strict=True):
+                _note(points, variable, day, rows, psi, noise)
     return {key: [own[day] for day in sorted(own)] for key, own in points.items()}
 
 
@@ -427,16 +460,13 @@ def _week(before: NDArray[np.int64], this: NDArray[np.int64], alpha: float) -> W
     return WeekChange(_verdict(size, is_significant=found.is_significant), size, rows, rows_before)
 
 
-def _since_training(present: Served, now: float, alpha: float) -> list[WeekChange]:
+def _since_training(baseline: Baseline, past: Past, now: float, alpha: float) -> list[WeekChange]:
     """Return the verdict on each variable, as of `drift("7d")`."""
-    assert present.baseline is not None
-    baseline = coarse(present.baseline)
-    trained = Trained(baseline.variables)
-    report = window_report(baseline, present.past, WEEK, now, alpha)
+    report = window_report(baseline, past, WEEK, now, alpha)
     by_name = {(item.side, item.name): item for item in report}
     return [
         WeekChange(item.verdict, item.judgement.size if item.rows else None, item.live_rows, item.baseline_rows)
-        for item in (by_name[variable.side, variable.name] for variable in trained.variables)
+        for item in (by_name[variable.side, variable.name] for variable in baseline.variables)
     ]
 
 

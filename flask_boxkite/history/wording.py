@@ -12,7 +12,7 @@ from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 from flask_boxkite.text_table import text_table
 
-__all__ = ["METRIC_NAMES", "as_text", "change_text", "notes", "week_text"]
+__all__ = ["METRIC_NAMES", "as_text", "change_text", "notes", "served_text", "week_text"]
 
 METRIC_NAMES = {"accuracy": "accuracy", "mae": "mean absolute error"}
 
@@ -42,7 +42,7 @@ def _table(content: Mapping[str, Any]) -> list[str]:
         values = [day["day"], f"{day['rows']['ok']:,}", f"{errors:,}", _size(day["size"])]
         if metric:
             values += [number(day["performance"]), f"{day['outcomes']:,}"]
-        rows.append([*values, _served(day)])
+        rows.append([*values, served_text(day)])
     return text_table(rows, right=range(1, len(heading) - 1))
 
 
@@ -50,7 +50,8 @@ def _size(value: float | None) -> str:
     return _NONE if value is None else f"{value:.2f}"
 
 
-def _served(day: Mapping[str, Any]) -> str:
+def served_text(day: Mapping[str, Any]) -> str:
+    """Name the baseline of a day, with its version."""
     return f"{day['baseline'] or _NONE}{' ' + day['version'] if day['version'] else ''}"
 
 
@@ -65,7 +66,7 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
             yield " ".join(filter(None, [sentence, week_text(item)]))
     for before, day in pairwise(content["days"]):
         if (before["baseline"], before["version"]) != (day["baseline"], day["version"]):
-            yield f"Since {day['day']}, most rows are compared with another baseline: {_served(day)}."
+            yield f"Since {day['day']}, most rows are compared with another baseline: {served_text(day)}."
     if content["ahead"]:
         yield f"{counted(content['ahead'], 'row')} came while a clock was ahead: their days are still to come."
 

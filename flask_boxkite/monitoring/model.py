@@ -15,7 +15,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
@@ -431,8 +430,12 @@ class ModelMonitor:
         is_alone = self.settings.state_dir is None and not observation.totals.any()
         return replace(observation.report, note=_NOTHING_COUNTED if is_alone else "")
 
-    def history(self, days: int = HISTORY_DAYS) -> HistoryReport:
+    def history(self, days: int = HISTORY_DAYS, *, is_latest: bool = True) -> HistoryReport:
         """Return the last days of the model, as `ModelMonitoringService.history` explains.
+
+        Args:
+            days: Number of days.
+            is_latest: Whether it must be read now; else it may be some minutes old.
 
         Raises:
             BoxkiteError: There is no state directory, or it cannot be read.
@@ -440,7 +443,8 @@ class ModelMonitor:
         """
         check_days(days)
         with _readable(f"{days}d"):
-            return self._history.report(days, self._clock())
+            history = self._history
+            return (history.report if is_latest else history.latest)(days, self._clock())
 
     @cached_property
     def _history(self) -> HistorySource:
@@ -511,7 +515,7 @@ class ModelMonitor:
                 timelines=self._timelines,
             )
 
-    def course(self, variable: Distribution) -> Course:
+    def course(self, side: str, name: str) -> Course:
         """Return how far one of the baseline's variables was from training in the course of the last day.
 
         Raises:
@@ -522,7 +526,9 @@ class ModelMonitor:
 
             if self._timelines is None:
                 return Course(0.0, [])
-            return course(self._timelines.trained, self.counter.counts, variable)
+            trained = self._timelines.trained
+            variable = next(item for item in trained.variables if (item.side, item.name) == (side, name))
+            return course(trained, self.counter.counts, variable.distribution)
 
 
 _TOO_MANY_FILES = " Too many files are open: let the server open more (ulimit -n)."

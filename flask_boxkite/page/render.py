@@ -83,6 +83,7 @@ def variable_html(app: App, model: ModelView, view: VariableView, course: Course
             view=view,
             course=course_picture(view, course),
             points=course.points,
+            weeks=model.history.variable(view.drift.side, view.drift.name) if model.history else None,
             course_heading=course_heading(course, app.now),
             decision=list(decision_statistics(view.row)),
             distances=list(distance_statistics(view.row)),

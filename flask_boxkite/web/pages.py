@@ -53,7 +53,7 @@ class Pages:
 
     def json(self) -> Response:
         """Return the same as JSON, for programs."""
-        return self._show(drift_json, "application/json")
+        return self._show(drift_json, "application/json", has_history=False)
 
     def report(self) -> Response:
         """Return the same as a file to keep."""
@@ -86,24 +86,40 @@ class Pages:
         if failures:
             return _answer(overview_html(self._app(query, observations, failures)), status=503)
 
-        app = App(current_app.name, query, observations, now=self._monitor.clock())
+        histories = {report.model: report for report in _histories(models, HISTORY_DAYS, is_latest=False)[0]}
+        app = App(current_app.name, query, observations, now=self._monitor.clock(), histories=histories)
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
             kind = names[1] if names[1] in ("feature", "output") else "variable"
             _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
         try:
-            course = models[0].course(view.trained)
+            course = models[0].course(view.drift.side, view.drift.name)
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
             course = Course(0.0, [])
         return _answer(variable_html(app, model, view, course))
 
-    def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
+    def _show(
+        self,
+        render: Callable[[App], str],
+        kind: str = "text/html; charset=utf-8",
+        *,
+        has_history: bool = True,
+        **options: Any,
+    ) -> Response:
         models, query = self._monitor.models(), _query()
-        app = self._app(query, *_observed(models, query))
+        # Without a state directory there is no history; that its files cannot be read is said by history.json.
+        histories = _histories(models, HISTORY_DAYS, is_latest=False)[0] if has_history else ()
+        app = self._app(query, *_observed(models, query), histories)
         return _answer(render(app), kind, status=503 if app.failures else 200, **options)
 
-    def _app(self, query: Query, observations: Sequence[Observation], failures: Sequence[str]) -> App:
+    def _app(
+        self,
+        query: Query,
+        observations: Sequence[Observation],
+        failures: Sequence[str],
+        histories: Sequence[HistoryReport] = (),
+    ) -> App:
         """Return the content of the page, including sinks and set-up."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
@@ -125,6 +141,7 @@ class Pages:
             ),
             now=self._monitor.clock(),
             failures=failures,
+            histories={report.model: report for report in histories},
         )
 
 
@@ -143,12 +160,14 @@ def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Ob
     return observations, failures
 
 
-def _histories(models: Sequence[ModelMonitor], days: int) -> tuple[Sequence[HistoryReport], Sequence[str]]:
+def _histories(
+    models: Sequence[ModelMonitor], days: int, *, is_latest: bool = True
+) -> tuple[Sequence[HistoryReport], Sequence[str]]:
     """Return the last days of the models, and the reasons why other models' files cannot be read."""
     reports, failures = [], []
     for model in models:
         try:
-            reports.append(model.history(days))
+            reports.append(model.history(days, is_latest=is_latest))
         except BoxkiteError as error:
             failures.append(str(error))
     return reports, failures
