@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flask_boxkite.baseline.progress import Progress
     from flask_boxkite.drift.report import DriftReport
     from flask_boxkite.drift.segments import SegmentReport
+    from flask_boxkite.history.report import HistoryReport
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitoringService"]
@@ -318,8 +319,10 @@ class ModelMonitoringService:
 
         Args:
             window: ``"5m"``, ``"1h"`` or ``"24h"``: whether something has changed in the last five minutes, hour or
-                day. None: at any time since the start, and not gone since; it holds all that the others see.
-            by: Name of a variable among the baseline's ``segments``, to judge the rows of each of its values.
+                day. Days from ``"2d"`` to ``"400d"``, such as ``"30d"``: in the last days, from the history, with days
+                as parts and without pairs. None: at any time since the start, and not gone since; it holds all that the
+                windows up to a day see.
+            by: Name of a variable among the baseline's ``segments``, to judge each of its values; not in days.
 
         Returns:
             A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
@@ -332,6 +335,22 @@ class ModelMonitoringService:
             ConfigError: There is no such window.
         """
         return self.monitor.drift(window) if by is None else self.monitor.drift(window, by=by)
+
+    def history(self, days: int = 35) -> HistoryReport:
+        """Return the last days of the model: traffic, size of drift and performance by day, and changes.
+
+        Args:
+            days: Number of days, with today, up to 400.
+
+        Returns:
+            A report: ``print`` it, or take ``report["age"].changed``, ``report.moved``, ``to_dict()``, or ``to_rows()``
+            for a data frame.
+
+        Raises:
+            BoxkiteError: There is no state directory, or it cannot be read.
+            ConfigError: There is no such number of days.
+        """
+        return self.monitor.history(days)
 
     def performance(self, window: str | None = None) -> PerformanceReport:
         """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.

@@ -11,6 +11,7 @@ from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the g
     compare,
     drift,
     fairness,
+    history,
     inspect,
     outcomes,
     performance,

@@ -14,7 +14,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.failed import OddFeature
 from flask_boxkite.quoting import masked_address
 
-__all__ = ["fetch_json", "fetch_report", "post_outcomes"]
+__all__ = ["fetch_history", "fetch_json", "fetch_report", "post_outcomes"]
 
 _TIMEOUT_SECONDS = 30.0
 MOST_BYTES = 256 * 1024 * 1024
@@ -29,6 +29,9 @@ _KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "d
 _FAILED_KEYS = frozenset({"rows", "unread", "features"})
 _ODD_KEYS = frozenset(OddFeature._fields)
 """Keys of failed requests, and of each feature that was odd in them; earlier releases do not have them."""
+
+_HISTORY_KEYS = frozenset({"model", "baseline", "length", "days", "variables", "metric", "ahead"})
+"""Keys of the history of each model."""
 
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
 """Keys of each variable that servers of earlier releases may lack."""
@@ -150,8 +153,35 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def fetch_history(url: str, *, days: int, token: str | None) -> dict[str, Any]:
+    """Return the JSON of the history on the page.
+
+    Args:
+        url: Address of the page.
+        days: Number of days.
+        token: Token of the server; None if it requires none.
+
+    Raises:
+        BoxkiteError: It cannot be read, or the server has none.
+    """
+    text = _fetched(_address(url, "/history.json", days=str(days)), token, MOST_BYTES)
+    try:
+        content = json.loads(text)
+        is_history = content["format"] == 1 and all(item.keys() >= _HISTORY_KEYS for item in content["models"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        is_history = False
+    if not is_history:
+        msg = f"'{url}' has no history that this release can read. Give the address of the drift page."
+        raise BoxkiteError(msg)
+    history: dict[str, Any] = content
+    return history
+
+
 def _fetch(url: str, what: str, window: str | None, token: str | None, most_bytes: int = MOST_BYTES) -> str:
-    address = _address(url, f"/{what}", window=window or "start")
+    return _fetched(_address(url, f"/{what}", window=window or "start"), token, most_bytes)
+
+
+def _fetched(address: str, token: str | None, most_bytes: int) -> str:
     page = address.partition("?")[0]  # the form for messages
     request = urllib.request.Request(address, headers=_authorization(token))
 

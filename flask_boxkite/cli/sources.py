@@ -14,6 +14,8 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, listed
 from flask_boxkite.cli.remote import fetch_json
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.history.file import MOST_DAYS
+from flask_boxkite.history.window import WINDOW_NAMES, is_window
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 
 if TYPE_CHECKING:
@@ -37,6 +39,17 @@ _ALIASES = {"weights": "weight", "drift_sizes": "drift_size"}
 _OF_RECORDS = ("baseline", "start", "end", "fingerprint")
 
 
+class _Window(click.ParamType):  # type: ignore[type-arg]  # no generic in click before 8.2
+    """A window of a server."""
+
+    name = "window"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "start" and not is_window(value):
+            self.fail(f"{value!r} is not one of {WINDOW_NAMES}, or 'start'.", param, ctx)
+        return value
+
+
 def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--token``, the token that a server requires."""
     option = click.option(
@@ -56,8 +69,10 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--state-dir", type=PATH, help="State directory of a server on this machine, running or not."),
         click.option(
             "--window",
-            type=click.Choice([*WINDOWS, "start"]),
-            help="Window of a server: the last minutes, hour or day, or all since its start.  [default: 24h]",
+            type=_Window(),
+            metavar=f"[{'|'.join(WINDOWS)}|start|DAYSd]",
+            help="Window of a server: the last minutes, hour or day, all since its start, or the last days, as 30d; up "
+            f"to {MOST_DAYS}d.  [default: 24h]",
         ),
         click.option("--records", metavar="LOCATION", help="Folder or URL of logged predictions, such as s3://…"),
         click.option("--baseline", type=PATH, help="For records: baseline file for the comparison."),

@@ -16,6 +16,10 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
+from flask_boxkite.history.model import HistorySource, baseline_of
+from flask_boxkite.history.past import Past, PastReader
+from flask_boxkite.history.report import HistoryReport
+from flask_boxkite.history.window import days_of
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
 from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.live.reading import Reading
@@ -28,7 +32,7 @@ from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
 from flask_boxkite.performance.report import PerformanceReport
 
-__all__ = ["app_of", "observations"]
+__all__ = ["app_of", "histories_of", "observations", "server_directory"]
 
 
 def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -> App:
@@ -44,7 +48,7 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
         BoxkiteError: There are no counts, or counts of several servers, or the counts cannot be read.
     """
     try:
-        directory = _directory(path)
+        directory = server_directory(path)
         reading = read_directory(directory)
         found = observations(directory, reading, model, window, alpha)
     except OSError as error:
@@ -59,7 +63,67 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     return App(directory.name, Query(window), found, sinks=sinks, now=time.time())
 
 
-def _directory(path: Path) -> Path:
+def histories_of(path: Path, *, model: str | None, days: int, alpha: float) -> list[HistoryReport]:
+    """Return the last days of each model; `app_of` explains the other arguments and errors.
+
+    The history of a model stays when its counts are gone. Then the baseline that it had last is taken.
+
+    Args:
+        path: Path of the state directory.
+        model: Name of the model; None for all.
+        days: Number of days.
+        alpha: False-alarm probability of one check of a whole model.
+    """
+    try:
+        directory = server_directory(path)
+        reading = read_directory(directory)
+        reader = PastReader(directory)
+        pasts = [reader.read(file, lambda extract: None) for file in reader.keys().values()]
+    except OSError as error:
+        msg = f"The history in '{path}' cannot be read: {error.strerror}."
+        raise BoxkiteError(msg) from error
+
+    last: dict[str, Past] = {}
+    for past in pasts:
+        key = None if past is None else past.extract.key
+        if past is None or key is None or not key.is_model or model not in (None, key.name):
+            continue
+        known = last.get(key.name)
+        if known is None or _is_later(past, known, reading):
+            last[key.name] = past
+    if not last:
+        of = f"of a model {model!r} " if model is not None else ""
+        msg = f"There is no history {of}in '{directory}'. It begins with the first prediction of a server."
+        raise BoxkiteError(msg)
+    return [
+        HistorySource(
+            name,
+            baseline_of(past.extract.description),
+            past.extract.key,
+            alpha,
+            lambda: directory,
+            lambda: reading,
+        ).report(days, time.time())
+        for name, past in sorted(last.items())
+    ]
+
+
+def _is_later(past: Past, known: Past, reading: Reading) -> bool:
+    """Say whether a baseline was served later than another one."""
+    ranks = [(item.extract.key in reading.current, item.open_hour) for item in (past, known)]
+    return ranks[0] > ranks[1]
+
+
+def server_directory(path: Path) -> Path:
+    """Return the directory of one server.
+
+    Args:
+        path: This directory, or the one in ``BOXKITE_STATE_DIR``.
+
+    Raises:
+        BoxkiteError: There are counts of several servers, or none.
+        OSError: The directory cannot be read.
+    """
     names = sorted(entry.name for entry in path.iterdir())
     if any(map(is_ours, names)):
         return path
@@ -101,6 +165,11 @@ def observations(
 
 
 def _observation(directory: Path, model: ExportedModel, window: str | None) -> Observation:
+    if (days := days_of(window)) is not None:
+        source = HistorySource(
+            model.name, model.baseline, model.key, model.alpha, lambda: directory, lambda: read_directory(directory)
+        )
+        return source.observe(days, time.time())
     seen = observe(
         model.name,
         model.baseline,

@@ -46,6 +46,7 @@ __all__ = [
     "escaped",
     "group_name",
     "group_text",
+    "is_of_days",
     "markdown_row",
     "moment",
     "moved_count",
@@ -133,6 +134,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         failed: Text about odd features of failed requests; empty for none.
     """
     variables: Sequence[Mapping[str, Any]] = report["variables"]
+    window = report["window"]
     width = max([len("variable"), *(min(len(title(item)), _NAME) for item in variables)])
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
@@ -144,8 +146,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
 
     for item in variables:
         line = (
-            f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} {since_cell(item):>6} "
-            f"{_number(item['rows'], 8, 0)} {_number(item['g'], 8, 1)} "
+            f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} "
+            f"{since_cell(item, window):>6} {_number(item['rows'], 8, 0)} {_number(item['g'], 8, 1)} "
             f"{_number(item['limit'], 6, 1)}  "
         )
         lines.append(line + moved_most(item, COLUMNS - len(line)))
@@ -380,9 +382,21 @@ def size_meaning(items: Sequence[Mapping[str, Any]]) -> str:
     return SIZE_MEANING if has_doubt else "Size is PSI less what sampling alone gives it."
 
 
-def since_cell(item: Mapping[str, Any]) -> str:
-    """Write the time of day, in UTC, at which a change began; empty for the whole window."""
-    return f"{item['since'][11:16]}Z" if item["since"] and item["verdict"] not in _QUIET else ""
+def since_cell(item: Mapping[str, Any], window: str | None = None) -> str:
+    """Write the time of day, in UTC, at which a change began, in a window of days its date; empty for the whole window.
+
+    Args:
+        item: A variable, as in `VariableDrift.to_row`.
+        window: Name of the window.
+    """
+    if not item["since"] or item["verdict"] in _QUIET:
+        return ""
+    return str(item["since"][5:10]) if is_of_days(window) else f"{item['since'][11:16]}Z"
+
+
+def is_of_days(window: str | None) -> bool:
+    """Say whether a window is one of several days, such as ``30d``."""
+    return window is not None and window.endswith("d") and window[:-1].isdecimal()
 
 
 def moment(time: float) -> str:
@@ -396,7 +410,7 @@ def when(window: str | None) -> str:
         return "since the start"
     start, slash, end = window.partition("/")
     if not slash:
-        return f"in the last {window}"
+        return f"in the last {window[:-1]} days" if is_of_days(window) else f"in the last {window}"
     bounds = [f"{word} {bound}" for word, bound in (("from", start), ("to", end)) if bound != ".."]
     return " ".join(bounds) or "at any time"
 

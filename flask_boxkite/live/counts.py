@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from flask_boxkite.live.increments import Increments
@@ -24,10 +25,12 @@ class Counts:
     Args:
         store: Store of the counts.
         section: Description of the section.
+        keep: Keeps the hour that is over in the history, before the next count; None for a section without history.
     """
 
-    def __init__(self, store: Store, section: Section) -> None:
+    def __init__(self, store: Store, section: Section, keep: Callable[[], None] | None = None) -> None:
         self.section = section
+        self._keep = keep
         self._store = store
         self._clock = store.clock
         self._throttle = Throttle()
@@ -57,6 +60,8 @@ class Counts:
                 warn_of(error, "The counts of the last minutes and hours cannot be kept.")
         if self._store.on_slot is not None:
             self._store.on_slot()
+        if self._keep is not None:
+            self._keep()
 
     def totals(self) -> Totals:
         """Return the counts of all processes.

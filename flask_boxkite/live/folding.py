@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flask_boxkite.history.file import HISTORY, DamagedHistoryError, HistoryFile, history_path
 from flask_boxkite.live.apart import NOTE, marked, unmark
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.model_cells import FORMAT
@@ -41,7 +42,7 @@ from flask_boxkite.live.state_file import (
     parsed,
     server_of,
 )
-from flask_boxkite.live.totals import Totals
+from flask_boxkite.live.totals import SectionSum, Totals
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import is_passing, open_private, read_file
 from flask_boxkite.system.locks import has_no_owner, locked, release, take_if_dead
@@ -337,7 +338,7 @@ class _Fold:
 
         for key in old - read_directory(self.directory, clock=lambda: self.now).current:
             if key.is_model:
-                retired.reading.sections.pop(key, None)
+                _close_history(self.directory, key, retired.reading.sections.pop(key, None))
                 retired.folded.pop(key, None)
                 windows_path(self.directory, key).unlink(missing_ok=True)
                 unmark(self.directory, key)
@@ -358,6 +359,14 @@ class _Fold:
                     path.unlink()
 
 
+def _close_history(directory: Path, key: SectionKey, gone: SectionSum | None) -> None:
+    """Keep the last hour of a section whose counts are about to go; never raises."""
+    with contextlib.suppress(OSError, DamagedHistoryError):
+        file = HistoryFile(history_path(directory, key))
+        if gone is not None and file.path.exists() and len(gone.cells) == (extract := file.extract()).cells:
+            file.close_hour(extract.of(gone.cells))
+
+
 def take_over(old: Path, directory: Path) -> None:
     """Move the retired counts of another directory to this one, unless a process has files there.
 
@@ -371,7 +380,8 @@ def take_over(old: Path, directory: Path) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether the name of a file is one that this package gives."""
-    return name in (IDLE, KEY_FILE, RECENT_FILE) or name.startswith((LIVE, NEW, NOTE, _WINDOWS, _OUTCOMES, "retired-"))
+    prefixes = LIVE, NEW, NOTE, _WINDOWS, _OUTCOMES, HISTORY, "retired-"
+    return name in (IDLE, KEY_FILE, RECENT_FILE) or name.startswith(prefixes)
 
 
 def windows_path(directory: Path, key: SectionKey) -> Path:

@@ -31,7 +31,7 @@ from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.state_file import LiveFile, Stored
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import Windows
-from flask_boxkite.naming import STATE_FILES, UNWRITABLE
+from flask_boxkite.naming import DAMAGED, STATE_FILES, UNWRITABLE
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.files import is_passing
 from flask_boxkite.system.fork_mark import fork_mark
@@ -62,11 +62,11 @@ class _Process:
         self.latest_fold = 0  # whose origin is known
         self.origin = 0  # of the retired counts that include, as accepted, the records that this process adopted
 
-    def count_failure(self) -> None:
-        """Count that the file could not be written; other processes see it once it can be."""
+    def count_failure(self, state: str = UNWRITABLE) -> None:
+        """Count that the file could not be written, or another state; other processes see it once it can be."""
         block = self.blocks.setdefault(FILES.key, ProcessCounts(FILES, self.mark))
         with block.lock:
-            block.cells[STATE_FILES.index(UNWRITABLE)] += 1
+            block.cells[STATE_FILES.index(state)] += 1
 
     def close(self) -> None:
         """Close the file, so that others may fold it; in a forked child, the parent still holds it."""
@@ -99,7 +99,7 @@ class Store:
         twins_throttle: Throttle = _twins_throttle,
     ) -> None:
         self.clock = clock
-        self._wall = wall
+        self.wall = wall
         self._boot = boot
         self._twins_throttle = twins_throttle
         self._state_directory = state_directory
@@ -382,6 +382,12 @@ class Store:
             return self._directory(process)
         return None
 
+    def count_damaged(self) -> None:
+        """Count a damaged file that was set aside."""
+        process = self._own()
+        with process.lock:
+            process.count_failure(DAMAGED)
+
     def is_alone(self) -> bool:
         """Say whether no other process can read this one's counts, as far as it can tell."""
         self.share()
@@ -422,7 +428,7 @@ class Store:
                 storage: RingStorage = MemoryRing(section.cells)
                 if directory is not None:
                     storage = RingFile(windows_path(directory, section.key))
-                process.windows[key] = Windows(storage, section, self.clock, self._wall, boot=self._boot)
+                process.windows[key] = Windows(storage, section, self.clock, self.wall, boot=self._boot)
             return process.windows[key]
 
 

@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
+from flask_boxkite.history.extract import extract_of_model
+from flask_boxkite.history.keeper import Keeper
+from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, days_of, is_window
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.live.store import Store
@@ -45,6 +48,8 @@ from flask_boxkite.values.keys import key_of
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
     from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
+    from flask_boxkite.history.model import HistorySource
+    from flask_boxkite.history.report import HistoryReport
     from flask_boxkite.monitoring.observation import Course, Observation
     from flask_boxkite.performance.report import PerformanceReport
 
@@ -119,9 +124,19 @@ class ModelMonitor:
         self.logs_all = self._has_sink and settings.sample_rate >= 1
         self._records = RecordMaker(settings.server_id, self.model, baseline)
 
-        self.outcomes = model_outcomes(baseline, self.model, store, settings.id_key, settings.server_id, clock=clock)
-        counts = Counts(store, exported.section)
+        self._store = store
+        self.outcomes = model_outcomes(
+            baseline,
+            self.model,
+            store,
+            settings.id_key,
+            settings.server_id,
+            clock=clock,
+            description=lambda: exported.section.description,
+        )
         layout = exported.layout
+        keeper = Keeper(store, lambda: extract_of_model(exported.section, layout))
+        counts = Counts(store, exported.section, keeper.tick)
         deriver = None
         if baseline is not None and baseline.derived:
             deriver = RowDeriver(baseline, functions, self.complain, FEATURE_GAP)
@@ -422,8 +437,33 @@ class ModelMonitor:
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
+        if (days := days_of(window)) is not None:
+            return replace(observation.report, note=self._history.note(days, self._clock()))
         is_alone = self.settings.state_dir is None and not observation.totals.any()
         return replace(observation.report, note=_NOTHING_COUNTED if is_alone else "")
+
+    def history(self, days: int = HISTORY_DAYS, *, is_latest: bool = True) -> HistoryReport:
+        """Return the last days of the model, as `ModelMonitoringService.history` explains.
+
+        Args:
+            days: Number of days.
+            is_latest: Whether it must be read now; else it may be some minutes old.
+
+        Raises:
+            BoxkiteError: There is no state directory, or it cannot be read.
+            ConfigError: There is no such number of days.
+        """
+        check_days(days)
+        with _readable(f"{days}d"):
+            history = self._history
+            return (history.report if is_latest else history.latest)(days, self._clock())
+
+    @cached_property
+    def _history(self) -> HistorySource:
+        from flask_boxkite.history.model import HistorySource
+
+        store, alpha = self._store, self.settings.drift_alpha
+        return HistorySource(self.model, self.baseline, self.exported.key, alpha, store.directory, store.read)
 
     def performance(self, window: str | None = None) -> PerformanceReport:
         """Return how good the model is, as `ModelMonitoringService.performance` explains.
@@ -432,6 +472,12 @@ class ModelMonitor:
             BoxkiteError: The baseline has no actual values, or the counts cannot be read.
             ConfigError: There is no such window.
         """
+        if days_of(window) is not None:
+            msg = (
+                f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None for performance, got {window!r}. "
+                "history() has the performance by day."
+            )
+            raise ConfigError(msg)
         report = self.observe(window).performance
         if report is None:
             msg = (
@@ -452,7 +498,7 @@ class ModelMonitor:
             ConfigError: There is no such window.
         """
         seen = self._observed(window)
-        if self.outcomes is None:
+        if self.outcomes is None or days_of(window) is not None:
             return seen
         with _readable(window):
             from flask_boxkite.monitoring.observation import observed_performance
@@ -509,8 +555,13 @@ class ModelMonitor:
 
     def _observed(self, window: str | None) -> Observation:
         """Return the same without its performance."""
-        _check_window(window)
+        if window is not None and not is_window(window):
+            msg = f"'window' must be one of {WINDOW_NAMES} or None, got {window!r}."
+            raise ConfigError(msg)
+
         with _readable(window):
+            if (days := days_of(window)) is not None:
+                return self._history.observe(days, self._clock())
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
             return observe(
@@ -523,7 +574,7 @@ class ModelMonitor:
                 timelines=self._timelines,
             )
 
-    def course(self, variable: Distribution) -> Course:
+    def course(self, side: str, name: str) -> Course:
         """Return how far one of the baseline's variables was from training in the course of the last day.
 
         Raises:
@@ -535,13 +586,15 @@ class ModelMonitor:
             if self._timelines is None:
                 return Course(0.0, [])
             policies = {policy.name: policy for policy in self.baseline.policies} if self.baseline else {}
-            drifted, _ = policies.get(variable.name, Policy(variable.name)).sizes
-            return course(self._timelines.trained, self.counter.counts, variable, drifted_size=drifted)
+            drifted, _ = policies.get(name, Policy(name)).sizes
+            trained = self._timelines.trained
+            variable = next(item for item in trained.variables if (item.side, item.name) == (side, name))
+            return course(trained, self.counter.counts, variable.distribution, drifted_size=drifted)
 
 
 def _check_window(window: str | None) -> None:
     if window is not None and window not in WINDOWS:
-        msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
+        msg = f"'window' of segments must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
         raise ConfigError(msg)
 
 

@@ -22,6 +22,7 @@ from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
+from flask_boxkite.history.window import seconds_of
 from flask_boxkite.live.failed import Failures, failures_of
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
@@ -70,7 +71,7 @@ class Observation:
     Attributes:
         model: Name of the model.
         baseline: Baseline of the comparison; None if there is none.
-        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        window: ``"5m"``, ``"1h"``, ``"24h"`` or days, such as ``"30d"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.
         layout: Meaning of each count.
         cells: The counts, shape (layout.size,): of each feature, then of each output, then the rest of the layout.
@@ -105,7 +106,7 @@ class Observation:
             self.cells,
             alpha=self.alpha,
             timeline=self.timeline,
-            reach=None if self.window is None else WINDOWS[self.window],
+            reach=None if self.window is None else seconds_of(self.window),
             window=self.window,
             trained=self.trained,
         )

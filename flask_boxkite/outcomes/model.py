@@ -15,6 +15,8 @@ import numpy as np
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.validation import ClassValidation
+from flask_boxkite.history.extract import extract_of_outcomes
+from flask_boxkite.history.keeper import Keeper
 from flask_boxkite.live.folding import RECENT_FILE
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
 from flask_boxkite.live.store import Store
@@ -131,12 +133,13 @@ def model_outcomes(
     server_id: str,
     *,
     clock: Callable[[], float] = time.time,
+    description: Callable[[], bytes] = bytes,
 ) -> ModelOutcomes | None:
     """Return the outcomes of a model, as `ModelOutcomes` explains; None if its baseline has no actual values."""
     reader = None if baseline is None else outcome_reader(baseline)
     if baseline is None or reader is None:
         return None
-    return ModelOutcomes(baseline, reader, model, store, key, server_id, clock=clock)
+    return ModelOutcomes(baseline, reader, model, store, key, server_id, clock=clock, description=description)
 
 
 class ModelOutcomes:
@@ -155,6 +158,7 @@ class ModelOutcomes:
         key: Setting ``BOXKITE_ID_KEY``; None if it is not set.
         server_id: Name of the server, with which its ids begin.
         clock: Returns the Unix time.
+        description: Returns the description of the model's own section, for the history.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class ModelOutcomes:
         server_id: str,
         *,
         clock: Callable[[], float] = time.time,
+        description: Callable[[], bytes] = bytes,
     ) -> None:
         assert baseline.validation is not None
         self.layout = OutcomeCells(baseline.validation)
@@ -179,6 +184,11 @@ class ModelOutcomes:
         self._server = f"{server_id}/"
         self._clock = clock
         self._throttle = Throttle()
+        self._keeper = Keeper(
+            store,
+            lambda: extract_of_outcomes(self._section, description()),
+            lambda: self._place.book.totals().cells,
+        )
         self._current: _Place | None = None
         self._slot_ends = 0.0
         self._has_first = False
@@ -398,6 +408,7 @@ class ModelOutcomes:
             self._slot_ends = self._store.clock() + _RETRY_SECONDS
             if self._throttle.allows():
                 warn_of(error, "The outcomes of the last minutes and hours cannot be told apart.")
+        self._keeper.tick()
 
     def totals(self) -> Totals:
         """Return the outcomes of all processes of this server.

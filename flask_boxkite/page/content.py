@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ from flask_boxkite.drift.wording import (
     policy_texts,
     size_cell,
 )
+from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
@@ -37,6 +39,7 @@ from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.calibration import calibration_chart
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
+from flask_boxkite.page.history_view import history_view
 from flask_boxkite.page.pair_chart import pair_chart
 from flask_boxkite.page.wording import MEANINGS, ago, bound_texts, moment, number, rows_text, since_text, window_text
 from flask_boxkite.performance.report import PerformanceReport
@@ -76,7 +79,7 @@ class Query:
     """A visitor's choices.
 
     Attributes:
-        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        window: ``"5m"``, ``"1h"``, ``"24h"`` or days, such as ``"30d"``; None for all since the start.
         name: Part of a variable's name; empty for all.
         verdict: One verdict; empty for all.
         page: Number of the page of variables, from 1 on.
@@ -323,6 +326,7 @@ class ModelView:
         query: The visitor's choices.
         observation: Observation of its requests; None if the counts are not a server's.
         now: Time in Unix seconds, whose date is omitted from times; None to omit none.
+        history: Last weeks of the model; None if they are unknown.
         failures: Failed requests; None for the ones that the observation has, if there is one.
     """
 
@@ -337,6 +341,7 @@ class ModelView:
         query: Query | None = None,
         observation: Observation | None = None,
         now: float | None = None,
+        history: HistoryReport | None = None,
         failures: Failures | None = None,
     ) -> None:
         self.name = name
@@ -348,9 +353,10 @@ class ModelView:
         self._report = report
         self._cells = cells
         self._today = None if now is None else moment(now)[:10]
+        self.history = None if history is None or now is None else history_view(history, moment(now)[:10])
 
     @classmethod
-    def of(cls, seen: Observation, query: Query, now: float) -> ModelView:
+    def of(cls, seen: Observation, query: Query, now: float, history: HistoryReport | None = None) -> ModelView:
         """Return the view of a served model."""
         return cls(
             seen.model,
@@ -361,6 +367,7 @@ class ModelView:
             query=query,
             observation=seen,
             now=now,
+            history=history,
         )
 
     @property
@@ -510,6 +517,7 @@ class App:
         findings: Problems and hints about the deployment.
         now: Time in Unix seconds.
         failures: Descriptions of counts that could not be read.
+        histories: Last weeks of the models, by name, as far as they are known.
     """
 
     def __init__(
@@ -522,10 +530,11 @@ class App:
         findings: Sequence[Finding] = (),
         now: float,
         failures: Sequence[str] = (),
+        histories: Mapping[str, HistoryReport] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.query = query
-        self.models = [ModelView.of(observation, query, now) for observation in observations]
+        self.models = [ModelView.of(seen, query, now, histories.get(seen.model)) for seen in observations]
         self.sinks = sinks or {}
         self.findings = findings
         self.now = now

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
+from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.monitoring.observation import Course
 from flask_boxkite.page.assets import asset
 from flask_boxkite.page.content import STATES, App, ModelView, VariableView, course_heading, course_picture
@@ -33,6 +34,7 @@ __all__ = [
     "comparison_html",
     "drift_content",
     "drift_json",
+    "history_json",
     "overview_html",
     "report_html",
     "variable_html",
@@ -81,6 +83,7 @@ def variable_html(app: App, model: ModelView, view: VariableView, course: Course
             view=view,
             course=course_picture(view, course),
             points=course.points,
+            weeks=model.history.variable(view.drift.side, view.drift.name) if model.history else None,
             course_heading=course_heading(course, app.now),
             decision=list(decision_statistics(view.row)),
             distances=list(distance_statistics(view.row)),
@@ -108,6 +111,22 @@ def _report(name: str, models: Sequence[ModelView], now: float, failures: Sequen
     style = Markup(asset("boxkite.css"))
     template = _environment().get_template("report.html")
     return template.render(name=name, models=models, overall=Overall(models), now=now, failures=failures, style=style)
+
+
+def history_json(reports: Sequence[HistoryReport], now: float, failures: Sequence[str] = ()) -> str:
+    """Return the last days of models as JSON, for programs.
+
+    Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``models``, each as `HistoryReport.to_dict` has it, and ``failures``
+    (texts). Later releases may add keys.
+
+    Args:
+        reports: Reports on the models.
+        now: Time in Unix seconds.
+        failures: Descriptions of models that could not be read.
+    """
+    models = [report.to_dict() for report in reports]
+    content = {"format": FORMAT, "time": moment(now), "models": models, "failures": list(failures)}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def drift_json(app: App) -> str:

@@ -20,6 +20,7 @@ from flask_boxkite.drift.wording import (
     percent,
     percents,
     size_meaning,
+    when,
 )
 from flask_boxkite.values.times import DAY, is_time_text, time_text
 
@@ -86,7 +87,7 @@ def breakable(name: str) -> Markup:
 
 def window_text(window: str | None) -> str:
     """Name a window, as in "in the last hour"."""
-    return f"in {_WINDOWS.get(window, f'the last {window}')}" if window else "since the start"
+    return f"in {_WINDOWS[window]}" if window in _WINDOWS else when(window)
 
 
 def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:

@@ -295,6 +295,14 @@ class Records:
         self._count(counter, files, may_be_several=by == "model")
         return counter, self._wanted.period.bounded_by(span)
 
+    def count_into(self, counter: RecordCounter) -> None:
+        """Count all records, of one model, with a counter of the caller.
+
+        Raises:
+            BoxkiteError: A file cannot be read, or the records are of several models.
+        """
+        self._count(counter, self._files())
+
     def _count(
         self,
         counter: RecordCounter,

@@ -13,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress, zip_longest
 from operator import attrgetter
 from typing import Any
@@ -83,6 +84,7 @@ class RecordCounter:
         end: Latest end of the period, in Unix seconds.
         others: Names of features that segments need and the baseline lacks.
         segment_of: Function that names the segment of a row; None for one segment of all rows.
+        slot_of: Function that returns the beginning of the slot of a time; None for the slots of live counts.
 
     Attributes:
         segments: Counts of answered rows, by segment.
@@ -94,6 +96,7 @@ class RecordCounter:
         end: float,
         others: Sequence[str] = (),
         segment_of: SegmentOf | None = None,
+        slot_of: Callable[[float], float] | None = None,
     ) -> None:
         layout = ModelCells.of(baseline)
         self._size = layout.squares
@@ -107,7 +110,7 @@ class RecordCounter:
         self._groups = GroupSums(layout.variables)
         self._pairs = None if segment_of is not None else pair_cells(layout)
         self._pairs_size = layout.segments_start - layout.pairs_start
-        self._end = end
+        self._slot_of = partial(slot_begin, end=end) if slot_of is None else slot_of
         self._width = len(layout.features)
         self._segment_of = segment_of
         self.aligner = aligner_of(baseline, others)
@@ -122,7 +125,7 @@ class RecordCounter:
 
         by_slot: defaultdict[float, list[Record]] = defaultdict(list)
         for record, seconds in zip(records, map(_created_at, records), strict=True):
-            by_slot[slot_begin(seconds, self._end)].append(record)
+            by_slot[self._slot_of(seconds)].append(record)
 
         for begins, group in by_slot.items():
             parts: defaultdict[str, _Rows] = defaultdict(_Rows)

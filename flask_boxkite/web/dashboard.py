@@ -18,6 +18,7 @@ _VIEWS = {
     "/": "overview",
     "/variable": "variable",
     "/drift.json": "json",
+    "/history.json": "history",
     "/report.html": "report",
     "/boxkite.css": "boxkite_css",
     "/boxkite.js": "boxkite_js",

@@ -32,6 +32,7 @@ from flask_boxkite.web.views import PredictedView, routed
 if TYPE_CHECKING:
     from flask_boxkite.drift.report import DriftReport
     from flask_boxkite.drift.segments import SegmentReport
+    from flask_boxkite.history.report import HistoryReport
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["Boxkite"]
@@ -327,8 +328,8 @@ class Boxkite:
 
         Args:
             model: Name of the model; None for the only one.
-            window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
-            by: Name of a variable among the baseline's ``segments``, to judge the rows of each of its values.
+            window: ``"5m"``, ``"1h"``, ``"24h"``, or days from ``"2d"`` to ``"400d"``; None for all since the start.
+            by: Name of a variable among the baseline's ``segments``, to judge each of its values; not in days.
 
         Returns:
             A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
@@ -341,6 +342,23 @@ class Boxkite:
         """
         monitor = self._state().monitor.model(model)
         return monitor.drift(window) if by is None else monitor.drift(window, by=by)
+
+    def history(self, model: str | None = None, *, days: int = 35) -> HistoryReport:
+        """Return the last days of the model: traffic, size of drift and performance by day, and changes.
+
+        Args:
+            model: Name of the model; None for the only one.
+            days: Number of days, with today, up to 400.
+
+        Returns:
+            A report: ``print`` it, or take ``report["age"].changed``, ``report.moved``, ``to_dict()``, or ``to_rows()``
+            for a data frame.
+
+        Raises:
+            BoxkiteError: There is no state directory, or it cannot be read.
+            ConfigError: There is no such model or number of days.
+        """
+        return self._state().monitor.model(model).history(days)
 
     def performance(self, model: str | None = None, *, window: str | None = None) -> PerformanceReport:
         """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.

@@ -10,14 +10,17 @@ from flask import abort, current_app, request
 from werkzeug.wrappers import Response
 
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.history.file import MOST_DAYS
+from flask_boxkite.history.report import HistoryReport
+from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, is_window, seconds_of
+from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.assets import ASSETS, asset
 from flask_boxkite.page.content import App, Query
-from flask_boxkite.page.render import drift_json, overview_html, report_html, variable_html
+from flask_boxkite.page.render import drift_json, history_json, overview_html, report_html, variable_html
 from flask_boxkite.system.server import runs_several
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.http import POLICY, arguments, compressed, refused
@@ -50,13 +53,20 @@ class Pages:
 
     def json(self) -> Response:
         """Return the same as JSON, for programs."""
-        return self._show(drift_json, "application/json")
+        return self._show(drift_json, "application/json", has_history=False)
 
     def report(self) -> Response:
         """Return the same as a file to keep."""
         response = self._show(report_html, policy=_REPORT_POLICY)
         response.headers["Content-Disposition"] = 'attachment; filename="drift.html"'
         return response
+
+    def history(self) -> Response:
+        """Return the last days of all models as JSON, for programs."""
+        days = _days()
+        reports, failures = _histories(self._monitor.models(), days)
+        content = history_json(reports, self._monitor.clock(), failures)
+        return _answer(content, "application/json", status=503 if failures else 200)
 
     def boxkite_css(self) -> Response:
         """Return the style sheet."""
@@ -76,24 +86,40 @@ class Pages:
         if failures:
             return _answer(overview_html(self._app(query, observations, failures)), status=503)
 
-        app = App(current_app.name, query, observations, now=self._monitor.clock())
+        histories = {report.model: report for report in _histories(models, HISTORY_DAYS, is_latest=False)[0]}
+        app = App(current_app.name, query, observations, now=self._monitor.clock(), histories=histories)
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
             kind = names[1] if names[1] in ("feature", "output") else "variable"
             _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
         try:
-            course = models[0].course(view.trained)
+            course = models[0].course(view.drift.side, view.drift.name)
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
             course = Course(0.0, [])
         return _answer(variable_html(app, model, view, course))
 
-    def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
+    def _show(
+        self,
+        render: Callable[[App], str],
+        kind: str = "text/html; charset=utf-8",
+        *,
+        has_history: bool = True,
+        **options: Any,
+    ) -> Response:
         models, query = self._monitor.models(), _query()
-        app = self._app(query, *_observed(models, query))
+        # Without a state directory there is no history; that its files cannot be read is said by history.json.
+        histories = _histories(models, HISTORY_DAYS, is_latest=False)[0] if has_history else ()
+        app = self._app(query, *_observed(models, query), histories)
         return _answer(render(app), kind, status=503 if app.failures else 200, **options)
 
-    def _app(self, query: Query, observations: Sequence[Observation], failures: Sequence[str]) -> App:
+    def _app(
+        self,
+        query: Query,
+        observations: Sequence[Observation],
+        failures: Sequence[str],
+        histories: Sequence[HistoryReport] = (),
+    ) -> App:
         """Return the content of the page, including sinks and set-up."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
@@ -111,10 +137,11 @@ class Pages:
                 sinks,
                 is_open=self._access.is_open and not current_app.debug,
                 has_others=runs_several(request.environ),
-                oldest_seconds=math.inf if query.window is None else WINDOWS[query.window],
+                oldest_seconds=math.inf if query.window is None else seconds_of(query.window),
             ),
             now=self._monitor.clock(),
             failures=failures,
+            histories={report.model: report for report in histories},
         )
 
 
@@ -133,11 +160,34 @@ def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Ob
     return observations, failures
 
 
+def _histories(
+    models: Sequence[ModelMonitor], days: int, *, is_latest: bool = True
+) -> tuple[Sequence[HistoryReport], Sequence[str]]:
+    """Return the last days of the models, and the reasons why other models' files cannot be read."""
+    reports, failures = [], []
+    for model in models:
+        try:
+            reports.append(model.history(days, is_latest=is_latest))
+        except BoxkiteError as error:
+            failures.append(str(error))
+    return reports, failures
+
+
+def _days() -> int:
+    text = arguments(request).get("days", str(HISTORY_DAYS))
+    days = int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else 0
+    try:
+        check_days(days)
+    except ConfigError:
+        _refuse(f"'days' must be a number from 1 to {MOST_DAYS}, got {text!r}.", 400)
+    return days
+
+
 def _query() -> Query:
     parameters = arguments(request)
     window = parameters.get("window", LONGEST)
-    if window not in (*WINDOWS, _SINCE_START):
-        _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
+    if window != _SINCE_START and not is_window(window):
+        _refuse(f"'window' must be one of {WINDOW_NAMES}, or '{_SINCE_START}', got {window!r}.", 400)
     page = parameters.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
