@@ -72,6 +72,7 @@ class VariableDrift:
         now: Live rows per group in that stretch.
         window_cells: Live rows per cell in the whole window.
         alpha: False-alarm probability of the variable.
+        unread: Forms of live values that count as invalid, as a phrase; empty if there are none, or they are unknown.
     """
 
     item: Distribution
@@ -86,6 +87,7 @@ class VariableDrift:
     now: tuple[int, ...]
     window_cells: tuple[int, ...]
     alpha: float
+    unread: str = ""
 
     def __repr__(self) -> str:
         """Return a summary in one line."""
@@ -113,8 +115,14 @@ class VariableDrift:
 
     @property
     def note(self) -> str:
-        """The change of the variable that no verdict can show; empty if all changes can show."""
-        return blind_spot(self.item)
+        """The change of the variable that no verdict can show, and the values that are invalid; empty without both."""
+        unread = f"invalid are {self.unread}" if self.unread else ""
+        return "; ".join(filter(None, (blind_spot(self.item), unread)))
+
+    @property
+    def has_invalid(self) -> bool:
+        """Whether the window has live values that count as invalid."""
+        return self.window_cells[-1] > 0
 
     @cached_property
     def _shares(self) -> list[tuple[float, float]]:

@@ -270,6 +270,7 @@ class AppMonitor:
         is_open: bool,
         has_others: bool | None,
         oldest_seconds: float = math.inf,
+        quotes_values: bool = False,
     ) -> list[Finding]:
         """Return the problems and hints of this deployment, problems first.
 
@@ -279,8 +280,10 @@ class AppMonitor:
             is_open: Whether everybody may see the drift page.
             has_others: Whether the server has other processes than this one; None if that is not known.
             oldest_seconds: Age above which a note on a capture error is ignored.
+            quotes_values: Whether to quote values of requests that could not be read, which only operators may see.
         """
         from flask_boxkite.monitoring.findings import Deployment
+        from flask_boxkite.values.unread import listed_forms, listed_values
 
         models = self.models()
         if has_others is None:
@@ -304,6 +307,10 @@ class AppMonitor:
             ambiguous=level if ambiguous else None,
             has_actual=any(model.outcomes is not None for model in models),
             unreadable={seen.model: names for seen in observations if (names := seen.unreadable)},
+            invalid={
+                seen.model: list(seen.invalid_shares(listed_values if quotes_values else listed_forms))
+                for seen in observations
+            },
         ).findings()
 
 
