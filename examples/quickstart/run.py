@@ -52,7 +52,7 @@ def serve() -> subprocess.Popen[bytes]:
     server = subprocess.Popen(
         [PYTHON, "-m", "flask", "--app", str(HERE / "app.py"), "run", "--port", str(PORT)], stdout=log, stderr=log
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # a slow machine imports for a minute
     while time.monotonic() < deadline and server.poll() is None:
         try:
             call("/metrics")

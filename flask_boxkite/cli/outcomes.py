@@ -78,12 +78,14 @@ class Sent:
         counted: Number of those that were counted.
         rejected: Number of the others, by reason.
         examples: Numbers of some of these in the file, by reason.
+        models: Numbers of each model of a server with several, by reason; those counted by ``counted``.
     """
 
     size: int = 0
     counted: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     examples: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    models: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 def send(
@@ -116,11 +118,17 @@ def _send(
     part: Part, post: Callable[[Part], tuple[bool, dict[str, Any]]], sent: Sent, pause: Callable[[float], None]
 ) -> None:
     before = 0
+    before_of_models: Counter[str] = Counter()
     for wait in (*_WAITS, None):
         is_written, answer = post(part)
         counted = answer.get("counted", 0)
         sent.counted += counted
+        models = answer.get("models", {})  # an earlier release sends none
+        for model, own in models.items():
+            sent.models[model]["counted"] += own["counted"]
         if is_written:
+            for model, own in models.items():
+                sent.models[model] += Counter(own["rejected"]) - Counter(repeated=before_of_models[model])
             # Outcomes that an earlier attempt has counted come back as repeated.
             sent.rejected += Counter(answer["rejected"]) - Counter(repeated=before)
             for item in answer["reasons"]:
@@ -129,6 +137,7 @@ def _send(
             sent.size += part.size
             return
         before += counted
+        before_of_models += Counter({model: own["counted"] for model, own in models.items()})
         if wait is not None:
             pause(wait)
 
@@ -156,5 +165,8 @@ def _summary(sent: Sent) -> Iterator[str]:
         more = f" and {number - len(shown):,} more" if number > len(shown) else ""
         where = f": {', '.join(f'{each:,}' for each in shown)}{more}" if shown else ""
         yield f"  {number:,} {texts.get(reason, reason)}{where}"
+    for model, own in sorted(sent.models.items()):
+        rejected = [f", {own[reason]:,} {texts.get(reason, reason)}" for reason in sorted(own.keys() - {"counted"})]
+        yield f"  Model {model!r}: {own['counted']:,} counted{''.join(rejected)}"
     if sent.counted and sent.rejected["unknown"]:
         yield _UNKNOWN

@@ -70,7 +70,9 @@ def setup_of_app(app: Flask) -> Setup:
         f"App {app.name!r} has a monitor, whose settings are valid.",
         state.settings,
         {model.model: model.baseline for model in models},
-        monitor.findings(observations, monitor.sinks(), is_open=state.access.is_open, has_others=None),
+        monitor.findings(
+            observations, monitor.sinks(), is_open=state.access.is_open, has_others=None, quotes_values=True
+        ),
         directory=monitor.state_directory(),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
         app=app,

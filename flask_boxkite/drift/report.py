@@ -7,7 +7,7 @@ use its groups; Kolmogorov-Smirnov and Wasserstein use the finer bins of rows wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from flask_boxkite.drift.variable import VariableDrift, finite_or_none
 from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
 from flask_boxkite.drift.wording import as_markdown, as_text
 from flask_boxkite.suggestion import suggestion
+from flask_boxkite.values.unread import UnreadValue, listed_forms
 
 __all__ = ["DriftReport", "drift_report"]
 
@@ -84,6 +85,18 @@ class DriftReport:
         """The share of the variables that have drifted, by weight, in [0, 1]; ignored ones have none."""
         weights = sum(variable.weight for variable in self.variables)
         return sum(variable.weight for variable in self.drifted) / weights if weights else 0.0
+
+    def with_unread(self, examples: Mapping[tuple[str, str], Sequence[UnreadValue]]) -> DriftReport:
+        """Return the report with notes on values that count as invalid.
+
+        Args:
+            examples: Examples of such values, by side and name of the variable; of values, only the form is told.
+        """
+        variables = []
+        for item in self.variables:
+            found = examples.get((item.side, item.name)) if item.has_invalid else None
+            variables.append(replace(item, unread=listed_forms(found)) if found else item)
+        return replace(self, variables=tuple(variables))
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dict per variable, all with the same keys, as ``pandas.DataFrame(...)`` takes them."""

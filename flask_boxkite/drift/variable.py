@@ -74,6 +74,7 @@ class VariableDrift:
         window_cells: Live rows per cell in the whole window.
         alpha: False-alarm probability of the variable.
         weight: Importance beside the other variables; 0 if it is ignored.
+        unread: Forms of live values that count as invalid, as a phrase; empty if there are none, or they are unknown.
     """
 
     item: Distribution
@@ -89,6 +90,7 @@ class VariableDrift:
     window_cells: tuple[int, ...]
     alpha: float
     weight: float = 1.0
+    unread: str = ""
 
     def __repr__(self) -> str:
         """Return a summary in one line."""
@@ -116,8 +118,14 @@ class VariableDrift:
 
     @property
     def note(self) -> str:
-        """The change of the variable that no verdict can show; empty if all changes can show."""
-        return blind_spot(self.item)
+        """The change of the variable that no verdict can show, and the values that are invalid; empty without both."""
+        unread = f"invalid are {self.unread}" if self.unread else ""
+        return "; ".join(filter(None, (blind_spot(self.item), unread)))
+
+    @property
+    def has_invalid(self) -> bool:
+        """Whether the window has live values that count as invalid."""
+        return self.window_cells[-1] > 0
 
     @cached_property
     def _shares(self) -> list[tuple[float, float]]:

@@ -21,7 +21,16 @@ from flask_boxkite.values.conversion import BOOLEAN_TEXTS, InvalidValue, folded,
 from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, text_word
 from flask_boxkite.values.times import to_seconds
 
-__all__ = ["PLAIN_NUMBERS", "Cells", "ContinuousCells", "DiscreteCells", "TimeCells", "cells_of", "fill_words"]
+__all__ = [
+    "PLAIN_NUMBERS",
+    "Cells",
+    "ContinuousCells",
+    "DiscreteCells",
+    "NoteUnread",
+    "TimeCells",
+    "cells_of",
+    "fill_words",
+]
 
 FEW_CATEGORIES, CATEGORY_VALUES, MANY_CATEGORIES = 5, 64, 100
 """A column is compared with categories one by one if they are few: the first number, and one more for so many values
@@ -33,6 +42,9 @@ predict it.
 
 PLAIN_NUMBERS = frozenset({float, int, bool})
 """Types of numbers that need no reading."""
+
+NoteUnread: TypeAlias = Callable[[Any], object]
+"""Takes a value that counts as invalid; may be called for a row whose request fails later."""
 
 _EXACT = 2**53
 _EXACT_SCALARS = (np.float64, np.integer, np.bool_)
@@ -58,6 +70,7 @@ class ContinuousCells:
 
     is_text = False
     is_numeric = True  # whether a number is counted by its value
+    note_unread: NoteUnread | None = None
 
     def __init__(self, distribution: Continuous, offset: int) -> None:
         self.width = Width(distribution.width)
@@ -80,6 +93,8 @@ class ContinuousCells:
             except InvalidValue:
                 if _is_one_of(value, self.missing_texts):
                     return self.missing, MISSING_WORD
+                if self.note_unread is not None:
+                    self.note_unread(value)
                 return self.invalid, _word_of_invalid(value)
             word = number if type(value) in PLAIN_NUMBERS else _word_of_number(value, number)
             value = number
@@ -120,6 +135,8 @@ class ContinuousCells:
 class DiscreteCells:
     """Finds the cell of a category."""
 
+    note_unread: NoteUnread | None = None
+
     def __init__(self, distribution: Discrete, offset: int) -> None:
         self.is_text = distribution.is_text
         self.is_numeric = not distribution.is_text
@@ -154,6 +171,8 @@ class DiscreteCells:
         except InvalidValue:
             if _is_one_of(value, self.missing_texts):
                 return self.missing, self._missing_word
+            if self.note_unread is not None:
+                self.note_unread(value)
             return self.invalid, self._missing_word if self.is_text else _word_of_invalid(value)
         if key is None or key != key:
             return self.missing, self._missing_word
@@ -228,6 +247,7 @@ class TimeCells:
 
     is_text = False
     is_numeric = False
+    note_unread: NoteUnread | None = None
 
     def __init__(self, cells: ContinuousCells | DiscreteCells) -> None:
         self.width = cells.width
@@ -240,6 +260,8 @@ class TimeCells:
         except InvalidValue:
             if _is_one_of(value, self._cells.missing_texts):
                 return self._cells.missing, MISSING_WORD
+            if self.note_unread is not None:
+                self.note_unread(value)
             return self._cells.invalid, _word_of_invalid(value)
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.live.arrays import is_countable, is_narrow, row_lists
 from flask_boxkite.live.batches import batches
-from flask_boxkite.live.cells import Cells, cells_of
+from flask_boxkite.live.cells import Cells, NoteUnread, cells_of
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import NameOrder, UnmatchedError
 from flask_boxkite.live.nesting import Nesting
@@ -84,6 +84,11 @@ class VariableCounter:
         self.pick = _picker(self.names)
         # A row whose cells are listed in their order is not searched at once.
         self.rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter or locates)
+
+    def watch_unread(self, note_of: Callable[[str], NoteUnread]) -> None:
+        """Hand each value that counts as invalid to the function that *note_of* returns for the variable's name."""
+        for name, cells in zip(self.names, self._cells, strict=True):
+            cells.note_unread = note_of(name)
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return the increments of rows.

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from flask_boxkite.monitoring.findings import Finding, Level
     from flask_boxkite.monitoring.observation import Observation
 
-__all__ = ["AppMonitor"]
+__all__ = ["AppMonitor", "one_answer"]
 
 
 class AppMonitor:
@@ -197,6 +197,13 @@ class AppMonitor:
     def log_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[str | None]:
         """Count outcomes; return, for each, the reason for which it was not counted (`naming.REJECTIONS`), or None.
 
+        An outcome of several models, by key, is counted if one of them counts it. `judge_outcomes` explains the rest.
+        """
+        return [one_answer(list(answers.values())) for answers in self.judge_outcomes(given, model)]
+
+    def judge_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[dict[str, str | None]]:
+        """Count outcomes; return, for each, the answer of each model that it is for: None, or a reason.
+
         Args:
             given: The outcomes.
             model: Name of the model; None for the one that made the id, or for all that know the key.
@@ -220,13 +227,13 @@ class AppMonitor:
         for number, item in enumerate(given):
             for place, found in _found(item, each):
                 batches.setdefault(place, []).append((number, item, found))
-        answers: list[list[str | None]] = [[] for _ in given]
+        answers: list[dict[str, str | None]] = [{} for _ in given]
         for place, batch in batches.items():
             monitor, outcomes = judged[place]
             read = [monitor.with_row(item) for _, item, _ in batch]
             for (number, *_), answer in zip(batch, outcomes.log(read, [found for *_, found in batch]), strict=True):
-                answers[number].append(answer)
-        return [_one_answer(own) for own in answers]
+                answers[number][monitor.model] = answer
+        return answers
 
     # --- notifications -----------------------------------------------------------------------------------------------
 
@@ -323,6 +330,7 @@ class AppMonitor:
         is_open: bool,
         has_others: bool | None,
         oldest_seconds: float = math.inf,
+        quotes_values: bool = False,
     ) -> list[Finding]:
         """Return the problems and hints of this deployment, problems first.
 
@@ -332,8 +340,10 @@ class AppMonitor:
             is_open: Whether everybody may see the drift page.
             has_others: Whether the server has other processes than this one; None if that is not known.
             oldest_seconds: Age above which a note on a capture error is ignored.
+            quotes_values: Whether to quote values of requests that could not be read, which only operators may see.
         """
         from flask_boxkite.monitoring.findings import Deployment
+        from flask_boxkite.values.unread import listed_forms, listed_values
 
         models = self.models()
         if has_others is None:
@@ -357,6 +367,10 @@ class AppMonitor:
             ambiguous=level if ambiguous else None,
             has_actual=any(model.outcomes is not None for model in models),
             unreadable={seen.model: names for seen in observations if (names := seen.unreadable)},
+            invalid={
+                seen.model: list(seen.invalid_shares(listed_values if quotes_values else listed_forms))
+                for seen in observations
+            },
         ).findings()
 
 
@@ -381,7 +395,7 @@ def _found(given: Given, models: Sequence[ModelOutcomes]) -> list[tuple[int, Fou
     return (known if given.predicted is None else known[:1]) or [(0, None)]
 
 
-def _one_answer(answers: Sequence[str | None]) -> str | None:
+def one_answer(answers: Sequence[str | None]) -> str | None:
     """Return the answer for an outcome of several models: it counts if one of them counts it.
 
     If one could not be written, it must be sent again; the others take it for repeated then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from flask_boxkite.live.name_order import UnmatchedError
 from flask_boxkite.live.pair_cells import pair_cells
 from flask_boxkite.live.segment_cells import segment_cells
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
+from flask_boxkite.monitoring.unread import Unread
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.payloads import Table, output_table
 
@@ -98,6 +100,12 @@ class PredictionCounter:
         self._waits = bool(deriver and deriver.observed)  # for values that the view observes
         self._output_names = self.outputs.names
         self._class_of = class_of
+
+    def watch_unread(self, unread: Unread) -> None:
+        """Hand in the first value of each variable that counts as invalid, in each request."""
+        take = unread.waiting.setdefault
+        self.features.watch_unread(lambda name: partial(take, ("feature", name)))
+        self.outputs.watch_unread(lambda name: partial(take, ("output", name)))
 
     def count_features(self, tally: Tally, table: Table | None) -> None:
         """Find the cells of all features."""

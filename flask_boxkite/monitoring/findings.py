@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.drift.wording import percent
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import GAPS
 from flask_boxkite.system.locks import can_lock
 
-__all__ = ["Deployment", "Finding", "Level", "bytes_text"]
+__all__ = ["Deployment", "Finding", "InvalidShare", "Level", "bytes_text"]
 
 Level = Literal["problem", "hint"]
 
@@ -30,6 +31,9 @@ _LOSSES = {
     "process_died": "Set 'BOXKITE_SPOOL_DIR': records on disk outlive a process that is killed.",
 }
 """Remedy for lost records, by reason of the loss."""
+
+_SEND = "Send values as in training; name texts that mean a missing value in 'missing_texts' of export_text()."
+"""Remedy for values that cannot be read."""
 
 _NOT_CAPTURED = {
     "features": "Features were not found",
@@ -53,6 +57,22 @@ class Finding(NamedTuple):
     remedy: str
 
 
+class InvalidShare(NamedTuple):
+    """A variable of which some values could not be read.
+
+    Attributes:
+        name: Name of the variable.
+        share: Their share of its live rows.
+        examples: Examples as a phrase, quoted or by their form; empty if they are unknown.
+        expected: Kind of values that training had.
+    """
+
+    name: str
+    share: float
+    examples: str
+    expected: str
+
+
 @dataclass(frozen=True)
 class Deployment:
     """The facts about a deployment from which its findings follow.
@@ -71,6 +91,7 @@ class Deployment:
             ``problem``: other processes have to find them. ``hint``: they may have to. None: the counts are distinct.
         has_actual: Whether a baseline has actual values, so that outcomes are compared with them.
         unreadable: Names of variables of which no live value could be read, by model.
+        invalid: Variables of which a share of the live values could not be read, by model.
     """
 
     settings: Settings
@@ -84,6 +105,7 @@ class Deployment:
     ambiguous: Level | None = None
     has_actual: bool = False
     unreadable: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    invalid: Mapping[str, Sequence[InvalidShare]] = field(default_factory=dict)
 
     def findings(self) -> list[Finding]:
         """Return all findings, problems first."""
@@ -105,7 +127,19 @@ class Deployment:
         for name, variables in self.unreadable.items():
             what = f"Model {name!r}: no live value of {', '.join(map(repr, variables[:_SHOWN]))} can be read"
             remedy = "Is it the baseline of another model? If not, send the type of values that training had."
-            yield Finding("problem", f"{what}, such as texts where training had numbers.", remedy)
+            examples = _examples(item for item in self.invalid.get(name, ()) if item.name in variables)
+            seen = f": {examples}." if examples else ", such as texts where training had numbers."
+            yield Finding("problem", f"{what}{seen}", remedy)
+
+        for name, items in self.invalid.items():
+            some = [item for item in items if item.name not in self.unreadable.get(name, ())]
+            if some:
+                shares = ", ".join(f"{percent(item.share)} of the values of {item.name!r}" for item in some[:_SHOWN])
+                examples = _examples(some)
+                seen = f"They are: {examples}. " if examples else ""
+                yield Finding(
+                    "hint", f"Model {name!r}: {shares} cannot be read, and count as invalid.", f"{seen}{_SEND}"
+                )
 
         for reason, what in _NOT_CAPTURED.items():
             if count := self.capture_errors.get(reason, 0):
@@ -178,6 +212,12 @@ class Deployment:
             yield Finding(
                 "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."
             )
+
+
+def _examples(items: Iterable[InvalidShare]) -> str:
+    """Name examples of the values of variables; empty if none are known."""
+    known = [f"{item.name!r} {item.examples}, not {item.expected}" for item in items if item.examples]
+    return "; ".join(known[:_SHOWN])
 
 
 def bytes_text(number: float) -> str:

@@ -38,6 +38,7 @@ from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
+from flask_boxkite.monitoring.unread import unread_of
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
@@ -84,6 +85,8 @@ class ModelMonitor:
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
         notes: The last note of each kind on features or output that were not captured.
+        unread: Examples of values that count as invalid.
+        waiting_unread: `Unread.waiting`; if it is not empty, `Unread.settle` is to be called after a commit.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
         logs_all: Whether each prediction is to be logged.
         redaction: Hides fields of a request; None if none is hidden by name.
@@ -165,6 +168,9 @@ class ModelMonitor:
         self.redaction = self._redact if isinstance(self._redact, Redaction) else None
         is_common = self.redaction is None and not settings.record_response
         self.short_way = short_way(counter) if is_common else None
+        self.unread = unread_of(self.model, str(exported.key), store.directory, baseline, self._redact, clock)
+        self.waiting_unread = self.unread.waiting
+        counter.watch_unread(self.unread)
         self._complaints = Complaints(has_text=not self._redact)
         self.explanations = Explanations(self.notes, counter.inputs, counter.outputs, self.redaction, self._complaints)
 
@@ -226,7 +232,10 @@ class ModelMonitor:
         key = None if key is None else key_of(key)
         if key is not None:
             self.remember_key(key, prediction, output, tally.rows)
-        if self.commit(tally, "ok", None) and self.wants_record(prediction):
+        rows = self.commit(tally, "ok", None)
+        if self.waiting_unread:
+            self.unread.settle(is_answered=True)
+        if rows and self.wants_record(prediction):
             whole = b"" if request_body is None else request_body
             plain = (prediction, whole, table, output, "ok", tally.rows, None)
             if key is None and not observed and type(whole) is bytes and self.record_plain(*plain):
@@ -564,7 +573,7 @@ class ModelMonitor:
                 return self._history.observe(days, self._clock())
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
-            return observe(
+            seen = observe(
                 self.model,
                 self.baseline,
                 self.counter.layout,
@@ -573,6 +582,7 @@ class ModelMonitor:
                 alpha=self.settings.drift_alpha,
                 timelines=self._timelines,
             )
+        return replace(seen, unread=self.unread.read())
 
     def course(self, side: str, name: str) -> Course:
         """Return how far one of the baseline's variables was from training in the course of the last day.

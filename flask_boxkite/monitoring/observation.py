@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -28,9 +28,12 @@ from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
+from flask_boxkite.monitoring.findings import InvalidShare
+from flask_boxkite.monitoring.unread import Key, expected_of
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.values.rowhash import ROW_BUCKETS
+from flask_boxkite.values.unread import UnreadValue
 
 __all__ = [
     "Course",
@@ -45,6 +48,9 @@ __all__ = [
 ]
 
 _HOUR_SECONDS = 3600.0
+
+_NOTABLE_SHARE = 0.01
+"""Share of rows with invalid values, beyond the share in training, from which it is a finding."""
 
 
 class WindowedCounts(Protocol):
@@ -80,6 +86,7 @@ class Observation:
         snapshots: Counts before each moment, by Unix seconds.
         trained: Counts from training; None without a baseline.
         performance: Performance of the model; None if its baseline has no actual values.
+        unread: Examples of values that count as invalid, by variable.
     """
 
     model: str
@@ -93,6 +100,7 @@ class Observation:
     snapshots: Mapping[float, NDArray[np.int64]]
     trained: Trained | None = None
     performance: PerformanceReport | None = None
+    unread: Mapping[Key, Sequence[UnreadValue]] = field(default_factory=dict)
 
     @cached_property
     def report(self) -> DriftReport | None:
@@ -110,7 +118,7 @@ class Observation:
             window=self.window,
             trained=self.trained,
         )
-        return replace(report, failed=failed_line(self.failures, self.window))
+        return replace(report.with_unread(self.unread), failed=failed_line(self.failures, self.window))
 
     def cells_since(self, since: float | None) -> NDArray[np.int64]:
         """Return the counts since a snapshot; with None, the counts of the window."""
@@ -145,6 +153,19 @@ class Observation:
             for name, own in cells.items()
             if own[-1] >= MINIMUM_ROWS and not own[:-2].any() and name not in ignored
         ]
+
+    def invalid_shares(self, listed: Callable[[Sequence[UnreadValue]], str]) -> Iterator[InvalidShare]:
+        """Yield variables with enough rows of which clearly more values than in training count as invalid.
+
+        Args:
+            listed: Function that names examples.
+        """
+        for side, item, where in self.layout.variables:
+            own = self.cells[where]
+            rows, invalid = int(own.sum()), int(own[-1])
+            if rows >= MINIMUM_ROWS and invalid / rows - item.invalid / max(item.rows, 1) >= _NOTABLE_SHARE:
+                examples = listed(self.unread.get((side, item.name), ()))
+                yield InvalidShare(item.name, invalid / rows, examples, expected_of(item))
 
     @cached_property
     def failures(self) -> Failures:

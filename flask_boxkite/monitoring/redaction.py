@@ -113,6 +113,17 @@ class Redaction:
         """Return whether one of these column names is hidden."""
         return any(map(self._is_column, names))
 
+    def hides(self, name: str, value: Any) -> bool:
+        """Return whether a value of a feature or output must not be quoted, for its name or as it quotes a hidden one.
+
+        Args:
+            name: Name of the variable.
+            value: Value that arrived for it.
+        """
+        if self._is_column(name) or self._is_name(name) or name in self._always | self._with_any:
+            return True
+        return isinstance(value, str) and self._text(value) != value
+
     def names_apart(self, document: Any, content: Any) -> bool:
         """Return whether a text in a document may name the values of *content*, a part of it that has no names."""
         return not _has_rows_by_name(content) and self._quotes_name(plain(document))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import MISSING
+from flask_boxkite.provision.group_words import GROUP_WORDS
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import LOOKBACK, SIDES, Side, filled
 from flask_boxkite.provision.rulefile import Alert
@@ -70,7 +71,7 @@ its limit {{ range query (printf `$g_limit{%s}` $$of) }}{{ printf "%.1f" .Value 
 {{ range query (printf `last_over_time($live_rows{%s}[$lookback])` $$now) }}{{ printf "%.0f" .Value }}{{ end }} rows.
 {{- with query (printf `$moved_most{%[1]s} or ignoring (group) last_over_time($moved_most{%[1]s}[$recent])` $$now)
 }}{{ with first . }}{{ $$group := printf `group=%q` .Labels.group }}
-Group {{ .Labels.group }} moved most,
+Moved most: $group_words,
 from {{ range query (printf `$group_baseline{%[1]s,%[2]s} / ignoring (group) $baseline_rows{%[1]s}` $$of $$group)
 }}{{ humanizePercentage .Value }}{{ end }}
 to {{ range query (printf `last_over_time($group_live{%[1]s,%[2]s}[$lookback])
@@ -191,6 +192,7 @@ def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
         "group_baseline": side.series("_group:baseline"),
         "group_live": side.series("_group:live"),
         "Thing": side.label.capitalize(),
+        "group_words": GROUP_WORDS.replace("$$", "$"),
         "label": side.label,
         "lookback": LOOKBACK,
         "recent": RECENT,

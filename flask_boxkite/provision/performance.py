@@ -166,6 +166,8 @@ def _parts(options: RuleOptions) -> dict[str, str]:
         "model": ", ".join(of_model),
         "selector": ",".join(f"{label}=%q" for label in of_model),
         "labels": " ".join(f"$labels.{label}" for label in of_model),
+        "selector_of_baseline": ",".join(f"{label}=%q" for label in (*of_model, "baseline")),
+        "labels_of_baseline": " ".join(f"$labels.{label}" for label in (*of_model, "baseline")),
         "came": duration_text(max(_SHORTEST_SECONDS, _SCRAPES * scrape)),
         "memory": f"{MEMORY_DAYS}d",
         "days": str(MEMORY_DAYS),
@@ -236,6 +238,32 @@ last_over_time(boxkite:model:outcomes_came_seconds[8d] offset 7d)
 and
 group by ($model) (boxkite_outcomes_total)"""
 
+_OF = "{{ $$of := printf `$selector_of_baseline` $labels_of_baseline -}}\n"
+
+# Filled in twice: first for a metric, so $$ becomes a $ of the texts below. A model has one of both metrics.
+_WORST = """\
+{{- with query (printf `$order(last_over_time(boxkite:model:$metric{source="$source",%[1]s}[$$lookback])
+and last_over_time(boxkite:model:outcomes{source="$source",%[1]s}[$$lookback]) >= $$least)` $$$$of) }}
+{{- with first . }}: over the last {{ .Labels.window }}, $words {{ $shown .Value }}
+{{- range query (printf `boxkite:model:validated{metric="$metric",%s}` $$$$of) }}, {{ $shown .Value }} in validation
+{{- end }}{{ end }}{{ end }}"""
+
+_METRICS = (
+    {"metric": "accuracy", "order": "sort", "words": "accuracy is", "shown": "humanizePercentage"},
+    {"metric": "mae", "order": "sort_desc", "words": "the mean absolute error is", "shown": "printf `%.3g`"},
+)
+
+_EXCESS = """\
+{{- with query (printf `sort_desc(last_over_time(boxkite:model:wrong_excess{%s}[$lookback]) and ignoring (source)
+last_over_time(boxkite:model:outcomes{source="outcomes",%s}[$lookback]) >= $least)` $$of $$of) }}{{ with first . }}
+At the same outputs, {{ humanizePercentage .Value }} more of the outcomes are wrong.{{ end }}{{ end }}"""
+
+
+def _numbers(source: str) -> str:
+    """Return the template of the metric in the window where it is worst, and of the validated one."""
+    return "".join(filled(_WORST, metric | {"source": source}) for metric in _METRICS)
+
+
 _MODEL = "model {{ $$labels.model }} (baseline {{ $$labels.baseline }})"
 
 _TEXTS = {
@@ -243,15 +271,16 @@ _TEXTS = {
         WORSE,
         "Model {{ $$labels.model }} is worse than validated, by its outcomes",
         f"""\
-Outcomes of {_MODEL} are worse than the ones of validation rows with the same outputs, by more than chance explains.
-The page of the model, and monitor.performance(), show how much worse.""",
+{_OF}Outcomes of {_MODEL} are worse than the ones of validation rows with the same outputs, by more than chance
+explains{_numbers("outcomes")}.
+{_EXCESS} The page of the model, and monitor.performance(), show more.""",
     ),
     "BoxkiteExpectedWorse": (
         EXPECTED_WORSE,
         "Model {{ $$labels.model }} is expected to be worse than validated",
         f"""\
-By the live outputs of {_MODEL}, fewer rows will be right, or errors will be larger, than in validation. This holds
-while an output means the same as then; outcomes tell.""",
+{_OF}By the live outputs of {_MODEL}, fewer rows will be right, or errors will be larger, than in
+validation{_numbers("expected")}. This holds while an output means the same as then; outcomes tell.""",
     ),
     "BoxkiteOutcomesStopped": (
         STOPPED,

@@ -140,8 +140,9 @@ class Records:
         ``entity_id``, ``key`` (the caller's own, likewise by row), ``created_at``, ``model``, ``baseline``,
         ``version``, ``status``, ``duration_ms`` and ``server_id``. A feature with the name of such a field, or of an
         output, in capitals or not, has the column ``feature.NAME``; such an output has ``output.NAME``. Numbers are
-        float64, all other values texts. A value that does not fit is null, and so are the features of rows that do not
-        fit the model. Refused and failed rows are included, with their ``status``.
+        float64, all other values texts. A value that does not fit is null, which the log says with examples, once a
+        reading; and so are the features of rows that do not fit the model. Refused and failed rows are included, with
+        their ``status``.
 
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
@@ -259,7 +260,7 @@ class Records:
         judging, counter, before = self._compared(baseline, None, against, alpha)
         none = SegmentCounts.none(ModelCells.of(judging.baseline).buckets_start)
         whole, failures = counter.segments.get("", none), counter.failures
-        report = judging.report(whole, None if before is None else before.get("", none))
+        report = judging.report(whole, None if before is None else before.get("", none)).with_unread(counter.unread)
         return replace(report, failed=failed_line(failures, judging.window)), whole.cells, failures
 
     def _compared(

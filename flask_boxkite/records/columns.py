@@ -17,7 +17,7 @@ from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import Aligner, OpenAligner, aligner_of, named, rows_in
 from flask_boxkite.records.decoding import Record
-from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue
 from flask_boxkite.values.times import to_seconds
 
 __all__ = ["FIELDS", "Columns", "columns_of_records"]
@@ -169,14 +169,6 @@ def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
         raise BoxkiteError(msg)
 
 
-def number_or_none(value: object) -> float | None:
-    """Return a value as a number; None if it is not a number."""
-    try:
-        return to_number(value)
-    except InvalidValue:
-        return None
-
-
 def seconds_or_none(value: object) -> float | None:
     """Return a date or moment as `times.to_seconds` does; None if it is not one, or is missing."""
     try:
@@ -184,11 +176,3 @@ def seconds_or_none(value: object) -> float | None:
     except InvalidValue:
         return None
     return seconds if seconds == seconds else None
-
-
-def text_or_none(value: object) -> str | None:
-    """Return a value as a text; None if it is not a text."""
-    try:
-        return to_text(value)
-    except InvalidValue:
-        return None

@@ -34,6 +34,7 @@ from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
+from flask_boxkite.values.unread import Examples, UnreadValue
 
 __all__ = ["RecordCounter", "SegmentOf", "is_answered"]
 
@@ -116,6 +117,23 @@ class RecordCounter:
         self.aligner = aligner_of(baseline, others)
         self.segments: dict[str, SegmentCounts] = {}
         self._failed = FailedRows(layout, self._features)
+        self._unread = self._watched(baseline)
+
+    def _watched(self, baseline: Baseline) -> dict[tuple[str, str], Examples]:
+        """Return the examples of each variable, which counting fills."""
+        derived = frozenset(name for recipe in baseline.derived for name in recipe.names)
+        features = {name: Examples() for name in self._features.names}
+        outputs = {name: Examples() for name in self._outputs.names}
+        self._features.watch_unread(lambda name: partial(features[name].note, is_derived=name in derived))
+        self._outputs.watch_unread(lambda name: outputs[name].note)
+        return {("feature", name): item for name, item in features.items()} | {
+            ("output", name): item for name, item in outputs.items()
+        }
+
+    @property
+    def unread(self) -> dict[tuple[str, str], list[UnreadValue]]:
+        """Examples of values that count as invalid, by side and name of the variable."""
+        return {key: item.found for key, item in self._unread.items() if item.found}
 
     def add(self, records: Sequence[Record]) -> None:
         """Count some records."""

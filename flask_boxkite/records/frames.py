@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.naming import REDACTED
+from flask_boxkite.quoting import printable
 from flask_boxkite.records.alignment import Row
-from flask_boxkite.records.columns import FIELDS, Columns, number_or_none, text_or_none
+from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.decoding import Record
+from flask_boxkite.values.conversion import InvalidValue, is_missing_text, to_number, to_text
+from flask_boxkite.values.unread import Examples, listed_values
 
 __all__ = ["ENGINES", "Frame"]
 
+logger = logging.getLogger("flask_boxkite")
+
 _PLAIN = frozenset({float, int, bool, type(None)})
+_MOST_NAMED = 5
+"""Most columns that a warning names."""
+
 _TYPES = {"created_at": "timestamp", "duration_ms": "number"}
 """Types of the fields that are not texts."""
 
@@ -24,11 +35,19 @@ _OF_ROWS = frozenset({"prediction_id", "key"})
 
 
 class _FrameColumn(NamedTuple):
-    """A column of features or outputs: its name, its index in a row, and whether its values are texts."""
+    """A column of features or outputs.
+
+    Attributes:
+        name: Name of the column.
+        position: Index of its values in a row.
+        is_text: Whether its values are texts; if not, they are numbers.
+        missing_texts: Texts that stand for a missing number, beside the usual ones.
+    """
 
     name: str
     position: int
     is_text: bool
+    missing_texts: frozenset[str]
 
 
 class Frame:
@@ -59,10 +78,17 @@ class Frame:
         return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
 
     def batches(self) -> Iterator[Any]:
-        """Start a new reading, and yield a record batch for each chunk that has rows."""
-        for chunk in self._read():
-            if chunk:
-                yield self._batch(chunk)
+        """Start a new reading, and yield a record batch for each chunk that has rows.
+
+        At its end, the log names the columns with values that do not fit, which are null.
+        """
+        unread: defaultdict[str, Examples] = defaultdict(Examples)
+        try:
+            for chunk in self._read():
+                if chunk:
+                    yield self._batch(chunk, unread)
+        finally:
+            _warn_of(unread)
 
     def reader(self) -> Any:
         """Return a `pyarrow.RecordBatchReader` of a new reading."""
@@ -78,10 +104,10 @@ class Frame:
         """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
-    def _batch(self, records: Sequence[Record]) -> Any:
+    def _batch(self, records: Sequence[Record], unread: Mapping[str, Examples]) -> Any:
         rows = np.array([record.rows for record in records])
         features, outputs = self._aligner.single_rows(records) or self._rows(records)
-        arrays = [*self._arrays(self._features, features), *self._arrays(self._outputs, outputs)]
+        arrays = [*self._arrays(self._features, features, unread), *self._arrays(self._outputs, outputs, unread)]
         arrays += self._field_arrays(records, rows)
         return self._arrow.RecordBatch.from_arrays(arrays, schema=self.schema)
 
@@ -94,18 +120,20 @@ class Frame:
             outputs += _filled(self._aligner.output_rows(record), record.rows, len(self._outputs))
         return features, outputs
 
-    def _arrays(self, columns: Sequence[_FrameColumn], rows: list[Row]) -> Iterator[Any]:
+    def _arrays(
+        self, columns: Sequence[_FrameColumn], rows: list[Row], unread: Mapping[str, Examples]
+    ) -> Iterator[Any]:
         table = _numbers(rows) if columns and not any(column.is_text for column in columns) else None
         for column in columns:
             if table is not None:
                 yield self._arrow.array(np.ascontiguousarray(table[:, column.position]), from_pandas=True)
                 continue
             values = [row[column.position] for row in rows]
+            fitting = [_fitting(value, column, unread) for value in values]
             if column.is_text:
-                yield self._arrow.array(map(text_or_none, values), self._arrow.string(), size=len(values))
+                yield self._arrow.array(fitting, self._arrow.string())
             else:
-                numbers = np.array([number_or_none(value) for value in values], dtype=np.float64)
-                yield self._arrow.array(numbers, from_pandas=True)
+                yield self._arrow.array(np.array(fitting, dtype=np.float64), from_pandas=True)
 
     def _field_arrays(self, records: Sequence[Record], rows: Any) -> Iterator[Any]:
         repeats = np.repeat(np.arange(len(records)), rows)
@@ -124,7 +152,37 @@ class Frame:
 
 
 def _columns(side: str, called: dict[str, str], columns: Columns) -> list[_FrameColumn]:
-    return [_FrameColumn(called[name], index, (side, name) in columns.texts) for index, name in enumerate(called)]
+    missing_texts = {}
+    if columns.baseline is not None:
+        items = columns.baseline.features if side == "feature" else columns.baseline.outputs
+        missing_texts = {item.name: item.missing_texts for item in items}
+    return [
+        _FrameColumn(called[name], index, (side, name) in columns.texts, missing_texts.get(name, frozenset()))
+        for index, name in enumerate(called)
+    ]
+
+
+def _fitting(value: Any, column: _FrameColumn, unread: Mapping[str, Examples]) -> Any:
+    """Return a value as a text or number; None if it is not one, and note it unless it is missing or redacted."""
+    try:
+        return to_text(value) if column.is_text else to_number(value)
+    except InvalidValue:
+        is_missing = isinstance(value, str) and is_missing_text(value, column.missing_texts)
+        if not is_missing and value != REDACTED:
+            unread[column.name].note(value)
+        return None
+
+
+def _warn_of(unread: Mapping[str, Examples]) -> None:
+    """Log the columns with values that do not fit."""
+    if unread:
+        columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items()]
+        more = f" and {len(columns) - _MOST_NAMED} more columns" if len(columns) > _MOST_NAMED else ""
+        logger.warning(
+            "Values that do not fit their columns are null in the frame: %s%s. Iterate over the records to see them.",
+            printable(", ".join(columns[:_MOST_NAMED])),
+            more,
+        )
 
 
 def _filled(rows: list[Row] | None, count: int, width: int) -> list[Row]:

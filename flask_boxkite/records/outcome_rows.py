@@ -16,6 +16,7 @@ import msgspec
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.outcomes.table import table_of
+from flask_boxkite.records.keys import IDS
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.objects import array_of, values_of
 
@@ -168,6 +169,8 @@ def _check_names(names: Iterable[str], known: list[str], index: Sequence[Any] = 
     for name in names:
         if name not in known:
             remedy = suggestion(name, list(map(str, known)))
+            if name in IDS and (others := [each for each in IDS if each in known]):
+                remedy = f"They have {others[0]!r}: give key={others[0]!r} ('--key {others[0]}' of the command)."
             if name in index:
                 remedy = "It is the index of the frame: give frame.reset_index()."
             msg = f"The outcomes have no column {name!r}. {remedy}"

@@ -344,6 +344,8 @@ class Capture(RequestFeatures):
             if committing is not None and status_code < 400 and not self.tally.errors:
                 model = self.model
                 committing.commit(self.tally, duration)
+                if model.waiting_unread:
+                    model.unread.settle(is_answered=True)
                 if not (model.logs_all or model.wants_record(self.prediction)):
                     return
                 prediction, body, table = self.prediction, self._body, self._table
@@ -375,6 +377,8 @@ class Capture(RequestFeatures):
         if self.observed is not None:
             model.take_observed(self.tally, self.observed)
         predictions = model.commit(self.tally, status, duration)
+        if model.waiting_unread:
+            model.unread.settle(is_answered=status == "ok")
         if self._key is not None:
             self._finish_key(self._key, status)
         if self.tally.errors:

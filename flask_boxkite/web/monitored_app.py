@@ -385,7 +385,11 @@ def _add_outcomes_route(app: Flask, state: MonitoredApp) -> None:
 
     def outcomes() -> Any:
         refusal = state.access.sender_refusal()
-        return outcomes_response(request, state.monitor.log_outcomes) if refusal is None else refusal
+        if refusal is not None:
+            return refusal
+        monitor = state.monitor
+        several = sum(model.outcomes is not None for model in monitor.models()) > 1
+        return outcomes_response(request, monitor.judge_outcomes, by_model=several)
 
     add_route(app, blueprint, path, "outcomes", outcomes, "POST")
     app.register_blueprint(blueprint)

@@ -7,11 +7,12 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.monitoring.app import one_answer
 from flask_boxkite.outcomes.model import Given
 from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.payloads import JSON_LINES
@@ -28,19 +29,25 @@ _SHOWN = 100
 
 _FIELDS = ("prediction_id", "actual", "predicted", "key", "model")
 
-LogOutcomes = Callable[[Sequence[Given], "str | None"], "list[str | None]"]
+Answers: TypeAlias = "dict[str, str | None]"
+"""Answers of models to one outcome: None where it was counted, else the reason."""
+
+JudgeOutcomes = Callable[[Sequence[Given], "str | None"], list[Answers]]
 
 
-def outcomes_response(request: Request, log: LogOutcomes) -> Response:
+def outcomes_response(request: Request, judge: JudgeOutcomes, *, by_model: bool) -> Response:
     """Count the outcomes in a request; say how many were counted, and why others were not.
 
     The answer is an object with ``counted``, ``rejected`` (numbers by reason) and ``reasons`` (objects with ``index``
-    and ``reason``, of the first hundred). Its status is 503 if some could not be written: the same request, sent again,
-    counts these. Outcomes of a model that the server does not judge are rejected as ``no_model``.
+    and ``reason``, of the first hundred). An outcome of several models, by key, is counted if one of them counts it; of
+    a server with several models, ``models`` has ``counted`` and ``rejected`` of each. The status is 503 if some could
+    not be written: the same request, sent again, counts these. Outcomes of a model that the server does not judge are
+    rejected as ``no_model``.
 
     Args:
         request: A POST request.
-        log: Counts outcomes of a model, or of any; returns the reason for each that was not counted.
+        judge: Counts outcomes of a model, or of any; returns the answers to each.
+        by_model: Whether to add the numbers of each model, since the server has several.
     """
     length = request.content_length
     if length is not None and length > MOST_BYTES:
@@ -57,15 +64,34 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
         return refused(f"The body cannot be read: {error}.", 400)
 
     try:
-        log([], None)  # is any model judged?
-        reasons = _counted(items, log)
+        judge([], None)  # is any model judged?
+        answers = _judged(items, judge)
     except BoxkiteError as error:
         return refused(str(error), 409)
+    reasons = [one_answer(list(each.values())) for each in answers]
     rejected = Counter(reason for reason in reasons if reason is not None)
     shown = [{"index": index, "reason": reason} for index, reason in enumerate(reasons) if reason is not None][:_SHOWN]
-    answer = {"counted": reasons.count(None), "rejected": dict(sorted(rejected.items())), "reasons": shown}
+    answer: dict[str, Any] = {**_numbers(reasons), "reasons": shown}
+    if by_model:
+        answer["models"] = _by_model(answers)
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **POLICY}
     return Response(f"{json.dumps(answer)}\n", 503 if rejected["failed"] else 200, headers)
+
+
+def _numbers(reasons: Sequence[str | None]) -> dict[str, Any]:
+    """Return how many outcomes were counted, and the numbers of the others by reason."""
+    rejected = Counter(reason for reason in reasons if reason is not None)
+    return {"counted": reasons.count(None), "rejected": dict(sorted(rejected.items()))}
+
+
+def _by_model(answers: Sequence[Answers]) -> dict[str, Any]:
+    """Return the same numbers of each model; an outcome of no known prediction is of no model."""
+    reasons: dict[str, list[str | None]] = {}
+    for each in answers:
+        for model, reason in each.items():
+            if reason not in ("unknown", "no_model"):
+                reasons.setdefault(model, []).append(reason)
+    return {model: _numbers(own) for model, own in sorted(reasons.items())}
 
 
 def _reader_of(request: Request) -> Callable[[str], Iterator[Any]] | None:
@@ -94,9 +120,9 @@ def _of_csv(text: str) -> Iterator[Any]:
     return ({name: value for name, value in row.items() if value} for row in rows)
 
 
-def _counted(items: Sequence[Any], log: LogOutcomes) -> list[str | None]:
-    """Count outcomes by the model that they name; return the reason for each that was not counted."""
-    reasons: list[str | None] = [None] * len(items)
+def _judged(items: Sequence[Any], judge: JudgeOutcomes) -> list[Answers]:
+    """Count outcomes by the model that they name; return the answers to each."""
+    answers: list[Answers] = [{} for _ in items]
     by_model: dict[str | None, list[tuple[int, Given]]] = {}
     for index, item in enumerate(items):
         given = _given(item)
@@ -104,12 +130,12 @@ def _counted(items: Sequence[Any], log: LogOutcomes) -> list[str | None]:
         by_model.setdefault(model if isinstance(model, str) else None, []).append((index, given))
     for model, own in by_model.items():
         try:
-            answers = log([given for _, given in own], model)
+            judged = judge([given for _, given in own], model)
         except (BoxkiteError, ConfigError):  # others may be counted already
-            answers = ["no_model"] * len(own)
-        for (index, _), reason in zip(own, answers, strict=True):
-            reasons[index] = reason
-    return reasons
+            judged = [{str(model): "no_model"}] * len(own)
+        for (index, _), each in zip(own, judged, strict=True):
+            answers[index] = each
+    return answers
 
 
 def _given(item: Any) -> Given:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline.codes import NEAREST, PointCode, SingleCode, largest_step, number_code
+from flask_boxkite.baseline.codes import (
+    FINE,
+    NEAREST,
+    PointCode,
+    SingleCode,
+    largest_step,
+    number_code,
+    typical_coarseness,
+)
 from flask_boxkite.baseline.validation import RegressionValidation
 
 LARGEST = 3.4028234663852886e38
@@ -193,6 +202,33 @@ def test_the_step_is_far_smaller_than_errors_that_are_small_beside_the_output() 
     assert largest_step(number_code(seconds), seconds.upper_bounds) == 2**-8
     cents = validated(np.linspace(0, 2e7, 20).tolist(), [1.0] * 21)
     assert largest_step(number_code(cents), cents.upper_bounds) == 2**-6
+
+
+def seen(bounds: Sequence[float]) -> RegressionValidation:
+    """Return a validation with errors of 2.0, and no row outside of the bounds."""
+    validation = validated(bounds, [2.0] * (len(bounds) + 1))
+    return replace(validation, counts=(0, *validation.counts[1:-1], 0))
+
+
+@pytest.mark.parametrize("outlier", [1e10, -1e12, 1e15], ids=["above", "below", "far"])
+@pytest.mark.parametrize(("middle", "width"), [(50.0, 10.0), (1.7e9, 2e6)], ids=["tens", "seconds"])
+def test_one_number_far_from_all_others_does_not_make_their_steps_large(
+    outlier: float, middle: float, width: float
+) -> None:
+    """Its bin reaches from the last tenth of the others to itself, so the code has small steps without both tenths."""
+    bounds = sorted([outlier, *np.linspace(middle - width, middle + width, 11).tolist()])
+    validation = seen(bounds)
+    code = number_code(validation)
+    numbers = np.linspace(middle - width, middle + width, 101).tolist()
+    assert max(abs(carried(number, code) - number) for number in numbers) < 2.0 / 4 / 2
+    assert typical_coarseness(code, validation) < FINE
+    assert carried(outlier, code) == pytest.approx(outlier, rel=2**-21)
+
+
+def test_outliers_of_both_sides_do_neither() -> None:
+    bounds = [-1e12, *np.linspace(40.0, 60.0, 11).tolist(), 1e12]
+    code = number_code(seen(bounds))
+    assert max(abs(carried(number, code) - number) for number in np.linspace(40.0, 60.0, 101).tolist()) < 1e-6
 
 
 def test_numbers_of_many_magnitudes_are_carried_as_float32() -> None:

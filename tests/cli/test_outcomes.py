@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from flask_boxkite import Baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.outcome_parts import MOST_BYTES, Part, parts_of
-from flask_boxkite.cli.outcomes import send
+from flask_boxkite.cli.outcomes import _summary, send
 from flask_boxkite.cli.remote import post_outcomes
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.folding import outcomes_path
@@ -283,3 +283,21 @@ def test_a_token_is_not_taken_to_another_server() -> None:
         result = outcomes("o.csv", "--url", url, "--token", TOKEN)
     assert (tokens, own) == ([], [f"Bearer {TOKEN}"])
     assert "answered 307 Temporary Redirect. Name that address, if it is the server's" in result.output
+
+
+def test_numbers_of_each_model_are_added_up_over_parts_and_attempts() -> None:
+    def answer(counted: int, rejected: dict[str, int], **models: tuple[int, dict[str, int]]) -> dict[str, Any]:
+        by_model = {name: {"counted": own, "rejected": others} for name, (own, others) in models.items()}
+        return {"counted": counted, "rejected": rejected, "reasons": [], "models": by_model}
+
+    answers = [
+        (True, answer(2, {}, champion=(2, {}), rival=(0, {"invalid": 2}))),
+        (False, answer(1, {"failed": 1}, champion=(1, {"failed": 1}), rival=(1, {"failed": 1}))),
+        (True, answer(1, {"repeated": 1}, champion=(1, {"repeated": 1}), rival=(0, {"repeated": 1, "invalid": 1}))),
+    ]
+    sent = send([Part(1, 2, "", b""), Part(3, 2, "", b"")], lambda part: answers.pop(0), pause=lambda seconds: None)
+    assert list(_summary(sent)) == [
+        "4 of 4 outcomes were counted.",
+        "  Model 'champion': 4 counted",
+        "  Model 'rival': 1 counted, 3 with a value that cannot be read",
+    ]

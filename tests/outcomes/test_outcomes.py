@@ -653,6 +653,40 @@ def test_outcomes_over_http(baseline: Baseline, tmp_path: Path) -> None:
         assert monitor.performance().outcomes == 7
 
 
+def test_over_http_an_outcome_of_several_models_has_the_answer_of_each(baseline: Baseline) -> None:
+    labels = built({"age": [1.0, 2.0] * 50}, ["yes", "no"] * 50, actual=["yes", "no"] * 50)
+    app = Flask("scoring")
+    app.config.update(
+        BOXKITE_BASELINE={"champion": baseline, "labels": labels, "plain": built({"age": [1.0, 2.0] * 50})},
+        BOXKITE_SINK="none",
+        BOXKITE_OUTCOMES_PATH="/outcomes",
+        BOXKITE_METRICS_TOKEN="secret",
+    )
+    monitor = Boxkite(app)
+    with app.app_context():
+        for key in ("A-1", "A-2", "A-3"):
+            monitor.log_prediction(features={"age": 60.0, "income": 1.0}, output=0.7, model="champion", key=key)
+            monitor.log_prediction(features={"age": 1.0}, output="yes", model="labels", key=key)
+    outcomes = [
+        {"key": "A-1", "actual": 1},
+        {"key": "A-1", "actual": 1},
+        {"key": "A-2", "actual": None},
+        {"key": "A-3", "actual": ["yes"], "model": "labels"},
+        {"key": "A-9", "actual": 1},
+        {"key": "A-3", "actual": 1, "model": "plain"},
+    ]
+    headers = {"Authorization": "Bearer secret"}
+    answer = app.test_client().post("/outcomes", json=outcomes, headers=headers).json
+    assert {name: answer[name] for name in ("counted", "rejected")} == {
+        "counted": 1,
+        "rejected": {"invalid": 2, "no_model": 1, "repeated": 1, "unknown": 1},
+    }
+    assert answer["models"] == {
+        "champion": {"counted": 1, "rejected": {"invalid": 1, "repeated": 1}},
+        "labels": {"counted": 1, "rejected": {"invalid": 2, "repeated": 1}},
+    }
+
+
 def test_the_route_needs_a_token_or_a_guard(baseline: Baseline) -> None:
     with pytest.raises(ConfigError, match="everyone who reaches the server could send outcomes"):
         make_app(baseline, BOXKITE_OUTCOMES_PATH="/outcomes")
@@ -773,6 +807,7 @@ def test_an_outcome_of_an_unknown_model_costs_no_other(baseline: Baseline, tmp_p
             "counted": 2,
             "rejected": {"no_model": 2},
             "reasons": [{"index": 1, "reason": "no_model"}, {"index": 2, "reason": "no_model"}],
+            "models": {name: {"counted": 1, "rejected": {}} for name in "ab"},
         },
     )
     with app.app_context():

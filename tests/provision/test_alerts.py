@@ -12,6 +12,7 @@ import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.drift.statistics import g_statistic
+from flask_boxkite.drift.wording import SPECIAL_WORDS
 from flask_boxkite.provision import RuleOptions, rules_text
 from tests.provision.promtool import EACH_MINUTE, Replica, Rules, course, series
 
@@ -70,7 +71,7 @@ def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseli
         "description": (
             f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) has drifted from training "
             "over the last 1h: size 0.28, drift from 0.1 on; G 40.7, its limit 25.9; 100 rows. "
-            "Group a moved most, from 50% to 90% of rows."
+            "Moved most: a, from 50% to 90% of rows."
         ),
     }
 
@@ -162,7 +163,7 @@ def test_the_numbers_are_those_of_the_window_that_moved_most(tmp_path: Path, fla
     g = g_statistic([10_000, 10_000], [3600, 400])
     found = re.fullmatch(
         rf"over the last 5m: size 0\.84, drift from 0\.1 on; G {g:.1f}, its limit 28\.2; 4000 rows\. "
-        r"Group a moved most, from 50% to 90% of rows\. It has also drifted over the last "
+        r"Moved most: a, from 50% to 90% of rows\. It has also drifted over the last "
         r"1h \(size 0\.15\), 4h \(size 0\.1\d\)\.",
         texts["description"].removeprefix(about),
     )
@@ -196,8 +197,37 @@ def test_what_is_recorded_seldom_is_found_in_between(rules: Rules) -> None:
     ((_, texts),) = rules.alerts([given], "BoxkiteFeatureDrift", minutes=60)
     assert texts["description"].endswith(
         "over the last 24h: size 0.20, drift from 0.1 on; G 80.0, its limit ; 50 rows. "
-        "Group new moved most, from 100% to 40% of rows."
+        "Moved most: new, from 100% to 40% of rows."
     )
+
+
+GROUPS = {
+    "(17.999939,24.0]": "18 to 24",
+    "(-1.5e-10,0.0333335]": "-1.5e-10 to 0.03333",
+    "(-1234567.25,1e+06]": "-1234567 to 1000000",
+    "[9.0,10.0]": "9 to 10",
+    "9.0": "9",
+    "(2024-01-01,2024-02-01]": "2024-01-01 to 2024-02-01",
+    "Bonn and 2 more": "Bonn and 2 more",
+    "(a,b]": "(a,b]",
+    "{{ .Value }}": "{{ .Value }}",
+    **SPECIAL_WORDS,
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_groups_have_the_words_of_the_page(rules: Rules, group: str) -> None:
+    of = {"job": "app", "namespace": "prod", "model": "m", "baseline": "b", "feature": "x"}
+    day = {**of, "window": "24h"}
+    numbers = {"verdict": 3, "size": 0.2, "g": 80, "live_rows": 50}
+    given = {
+        **{series(f"boxkite:feature:{name}", **day): f"{value}+0x60" for name, value in numbers.items()},
+        series("boxkite:feature:moved_most", group=group, **day): "0.3+0x60",
+        series("boxkite_feature_group_baseline_total", group=group, **of): "10+0x60",
+        series("boxkite:feature_group:live", group=group, **day): "20+0x60",
+    }
+    ((_, texts),) = rules.alerts([given], "BoxkiteFeatureDrift", minutes=60)
+    assert texts["description"].endswith(f" rows. Moved most: {GROUPS[group]}, from 100% to 40% of rows.")
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "Größe (m²)", "{{ braces }}", "two\nlines", "%s"])
@@ -206,7 +236,7 @@ def test_any_name_can_be_looked_up(tmp_path: Path, rules: Rules, name: str) -> N
     ((labels, texts),) = rules.alerts([Replica(baseline, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
 
     assert labels["feature"] == name
-    assert texts["description"].endswith("100 rows. Group a moved most, from 50% to 90% of rows.")
+    assert texts["description"].endswith("100 rows. Moved most: a, from 50% to 90% of rows.")
 
 
 def test_a_rollout_of_a_version_with_the_same_baseline_names_both(tmp_path: Path, rules: Rules) -> None:

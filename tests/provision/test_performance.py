@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,32 @@ def test_a_model_that_is_worse_raises_the_alert(rules: Rules, population: Popula
     ((labels, texts),) = rules.alerts([bad], "BoxkiteModelWorse", minutes=60)
     assert labels["model"] == "default"
     assert "source" not in labels
-    assert "worse than" in texts["description"]
     assert bad.service.performance().verdict in ("worse", "much worse")
+    assert numbers_of(texts["description"]) == pytest.approx(worse_numbers(bad), rel=2e-3)
+
+
+def numbers_of(text: str) -> list[float]:
+    """Return the numbers in the text of an alert: the metric, its validated value and, of classes, the excess."""
+    if "absolute error" in text:
+        found = re.search(r": over the last 1h, the mean absolute error is (\S+), (\S+) in validation\. The page", text)
+    else:
+        found = re.search(
+            r": over the last 1h, accuracy is (\S+)%, (\S+)% in validation\. "
+            r"At the same outputs, (\S+)% more of the outcomes are wrong\. The page",
+            text,
+        )
+    assert found, text
+    return list(map(float, found.groups()))
+
+
+def worse_numbers(replica: Replica) -> list[float]:
+    """Return the same numbers of Python."""
+    report = replica.service.performance()
+    if report.kind == "regression":
+        return [report["mae"].realised, report["mae"].validated]
+    excess = next(item for item in report.judgement.comparisons if item.subject == "wrong rows")
+    accuracy = report["accuracy"]
+    return [100 * number for number in (accuracy.realised, accuracy.validated, excess.now - excess.before)]
 
 
 def test_the_statistic_of_wrong_rows_is_the_one_of_python(rules: Rules) -> None:
@@ -136,8 +161,15 @@ def test_scores_that_move_to_the_unsure_middle_raise_the_expectation_alert(rules
     random = np.random.default_rng(3)
     middle = random.uniform(0.4, 0.6, 1500)
     replica = Replica(population.baseline, random.normal(size=(1500, 2)).tolist(), middle.tolist())
-    ((labels, _),) = rules.alerts([replica], "BoxkiteExpectedWorse", minutes=60)
+    ((labels, texts),) = rules.alerts([replica], "BoxkiteExpectedWorse", minutes=60)
     assert labels["model"] == "default"
+    found = re.search(
+        r"validation: over the last 1h, accuracy is (\S+)%, (\S+)% in validation\. This", texts["description"]
+    )
+    accuracy = replica.service.performance()["accuracy"]
+    assert found
+    numbers = [100 * accuracy.estimated, 100 * accuracy.validated]
+    assert list(map(float, found.groups())) == pytest.approx(numbers, rel=2e-3)
     assert replica.service.performance().expectation.verdict == "much worse"
 
 

@@ -278,3 +278,46 @@ def test_an_engine_that_is_not_installed_is_named(
     message = "This frame of records needs 'duckdb'. Run: pip install duckdb"
     with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
         Records(root).to_frame("duckdb", trained)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "polars", "pyarrow", "duckdb"])
+def test_values_that_become_null_are_counted_and_said_once_a_reading(
+    root: Path, trained: Baseline, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(
+        root,
+        *(record({"amount": f"{number},5", "city": "Oslo"}, output="high") for number in range(3)),
+        record({"amount": "n/a", "city": None}, output="[redacted]"),
+    )
+    frame = Records(root).to_frame(engine, trained)
+    if engine != "pandas":
+        assert caplog.messages == []
+    _ = {
+        "pandas": lambda: frame,
+        "polars": lambda: frame.collect(),
+        "pyarrow": lambda: frame.read_all(),
+        "duckdb": lambda: frame.fetchall(),
+    }[engine]()
+    (line,) = caplog.messages
+    assert line == (
+        "Values that do not fit their columns are null in the frame: 'amount' (4: texts such as 'x' and '0,5'), 'city' "
+        "(1: lists), 'output' (4: texts such as 'nothing' and 'high'). Iterate over the records to see them."
+    )
+
+
+def test_texts_that_stand_for_a_missing_number_are_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained = ModelMonitoringService.export_text(
+        {"amount": [1.5, 2.5, "unknown"] * 50}, path=tmp_path / "b.prom", missing_texts=("unknown",)
+    )
+    write(tmp_path / "records", record({"amount": "Unknown"}), record({"amount": 2.0}), record({"amount": None}))
+    frame = Records(tmp_path / "records").to_frame("pandas", trained)
+    assert frame["amount"].isna().tolist() == [True, False, True]
+    assert caplog.messages == []
+
+
+def test_drift_of_records_tells_the_form_of_invalid_values(tmp_path: Path, trained: Baseline) -> None:
+    root = tmp_path / "records"
+    write(root, *(record({"amount": "1,5" if number % 4 else 1.5, "city": "Oslo"}) for number in range(80)))
+    report = Records(root).drift(trained)
+    assert report["amount"].note == "invalid are texts like '9,9' (9: any digit, a: any letter)"
+    assert report["city"].note == ""

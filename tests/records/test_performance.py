@@ -298,6 +298,14 @@ def test_narrow_floats_are_read_by_their_decimals(worlds: dict[str, World], tmp_
         ({"prediction_id": [], "actually": []}, "The outcomes have no column 'actual'. Did you mean 'actually'?"),
         ([{"id": 1, "actual": 1}], "The outcomes have no column 'prediction_id'. There are: 'id', 'actual'."),
         (pandas.DataFrame({"actual": [1]}), "The outcomes have no column 'prediction_id'. There are: 'actual'."),
+        (
+            [{"key": 1, "actual": 1}],
+            "no column 'prediction_id'. They have 'key': give key='key' \\('--key key' of the command\\).",
+        ),
+        (
+            pandas.DataFrame({"entity_id": [1], "actual": [1]}),
+            "no column 'prediction_id'. They have 'entity_id': give key='entity_id' ",
+        ),
         ({"prediction_id": ["x"], "actual": []}, "The outcomes have 1 values of 'prediction_id' and 0 of 'actual'."),
         ("outcomes.txt", "'outcomes.txt' has an unknown suffix. Use .csv, .tsv, .jsonl, .ndjson, .parquet, .pq"),
         ("missing.csv", "'missing.csv' cannot be read: .*No such file"),

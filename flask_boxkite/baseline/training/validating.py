@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.bounds import narrow_bounds
-from flask_boxkite.baseline.codes import largest_step, number_code
+from flask_boxkite.baseline.codes import FINE, largest_step, number_code, typical_coarseness
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.losses import BELOW_ONE, losses_of_scores
@@ -57,9 +57,6 @@ FEWEST_ROWS = 30
 
 SUSPECT_AREA, SUSPECT_ROWS = 0.99, 100
 """Area under the ROC curve, and rows, from which the model was probably fitted to the very rows."""
-
-_STEPS_PER_ERROR = 4
-"""Steps of an id's code in a mean absolute error, with which rounding adds less than 1 % to it."""
 
 Floats = NDArray[np.float64]
 
@@ -433,8 +430,9 @@ def _bins_of(numbers: NDArray[Any], bounds: Sequence[float]) -> NDArray[np.intp]
 
 def _warn_of_steps(validation: RegressionValidation) -> None:
     """Warn of outputs that spread so wide beside their errors that ids, which carry 32 bits, change the errors."""
-    step = largest_step(number_code(validation), validation.upper_bounds)
-    if step * _STEPS_PER_ERROR > validation.mean_error > 0:
+    code = number_code(validation)
+    if typical_coarseness(code, validation) > FINE:
+        step = largest_step(code, validation.upper_bounds)
         text = (
             "The output %r spreads so wide that prediction ids carry it in steps of %.3g, beside a mean absolute error "
             "of %.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them."

@@ -711,6 +711,23 @@ def test_an_outcome_at_the_threshold_finds_its_prediction(threshold: float) -> N
     assert service.performance()["accuracy"].realised == accuracy_score(actual[1000:], score[1000:] >= threshold)
 
 
+def test_an_outlier_in_training_leaves_errors_of_outcomes_by_id_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    """Rounding to steps for a milliard of milliards would add to the errors of all rows."""
+    random = np.random.default_rng(2)
+    predicted = random.normal(50, 10, 2000)
+    actual = predicted + random.normal(0, 3, 2000)
+    trained = predicted[:1000].copy()
+    trained[7] = 1e12
+    with caplog.at_level(logging.WARNING, "flask_boxkite"):
+        baseline = built({"x": np.arange(1000)}, trained, actual=np.where(trained > 1e9, 1e12, actual[:1000]))
+    assert "spreads so wide" not in caplog.text
+    service = ModelMonitoringService(baseline, sink="none")
+    for number, truth in zip(predicted[1000:].tolist(), actual[1000:].tolist(), strict=True):
+        assert service.log_outcome(service.log_prediction(features=[1.0], output=number), truth)
+    expected = np.abs(predicted[1000:] - actual[1000:]).mean()
+    assert service.performance()["mae"].realised == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize(("error", "is_told"), [(1.0, True), (100.0, False)], ids=["small", "large"])
 def test_outputs_too_wide_for_an_id_are_pointed_out(
     error: float, is_told: bool, caplog: pytest.LogCaptureFixture
