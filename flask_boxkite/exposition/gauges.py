@@ -10,6 +10,7 @@ milliseconds, with ten segments of 30 variables in 100; the other scrapes cost n
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.pairs import PairScan
 from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.scan import dispersions_by_reach
-from flask_boxkite.drift.segments import SegmentJudge
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import Verdict
 from flask_boxkite.exposition.model import ExportedModel, Gauges
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS, History, Windows
+
+if TYPE_CHECKING:  # loaded by the first scrape of a model with segments
+    from flask_boxkite.drift.segments import SegmentJudge
 
 __all__ = ["LiveGauges"]
 
@@ -119,8 +122,11 @@ class LiveGauges:
     @cached_property
     def _judges(self) -> list[SegmentJudge]:
         baseline = self._model.baseline
-        items = () if baseline is None else baseline.segmentations
-        return [SegmentJudge(self._model.name, baseline, item) for item in items if baseline is not None]
+        if baseline is None or not baseline.segmentations:
+            return []
+        from flask_boxkite.drift.segments import SegmentJudge
+
+        return [SegmentJudge(self._model.name, baseline, item) for item in baseline.segmentations]
 
     @cached_property
     def _plan(self) -> Plan:
