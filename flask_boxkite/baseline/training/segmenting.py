@@ -20,8 +20,9 @@ from flask_boxkite.baseline.training.pairing import PAIRING, PairingLimits
 from flask_boxkite.baseline.training.row_sample import spread_rows, taken
 from flask_boxkite.derived import Observed
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.live.cells import cells_of
 from flask_boxkite.suggestion import suggestion
+from flask_boxkite.values.conversion import InvalidValue, is_missing_text, to_number, to_text
+from flask_boxkite.values.times import to_seconds
 
 __all__ = ["MOST_SEGMENTATIONS", "Segments", "Wanted", "wanted_segments", "with_segments"]
 
@@ -144,10 +145,19 @@ def _place_of(contents: BaselineContents, name: str, columns: Mapping[int, Any])
 
 def _cells(item: Distribution, column: Any) -> NDArray[np.intp]:
     """Return the cell of each value, as live values are counted."""
-    if not item.invalid:  # by which all values can be read
-        return cells_of_column(item, column, len(column))
-    locate = cells_of(item, 0).locate
-    return np.array([locate(value)[0] for value in column], dtype=np.intp)
+    cells = cells_of_column(item, column, len(column))
+    if item.invalid:  # which are taken for missing there
+        is_invalid = np.fromiter((_is_invalid(item, value) for value in column), dtype=bool, count=len(column))
+        cells = np.where(is_invalid, len(item.cells) - 1, cells)
+    return cells
+
+
+def _is_invalid(item: Distribution, value: Any) -> bool:
+    try:
+        (to_seconds if item.is_time else to_text if item.is_text else to_number)(value)
+    except InvalidValue:
+        return not (isinstance(value, str) and is_missing_text(value, item.missing_texts))
+    return False
 
 
 def _hashes(contents: BaselineContents, sampled: Mapping[int, Any]) -> NDArray[np.uint64] | None:
