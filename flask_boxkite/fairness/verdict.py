@@ -36,7 +36,7 @@ MEASURES: tuple[Measure, ...] = ("statistical_parity_difference", "disparate_imp
 positive rate of the group less the reference's."""
 
 WORST_FIRST: tuple[FairnessVerdict, ...] = ("unequal", "not enough data", "within limits")
-"""Order of verdicts: what has not been shown to be equal comes before what has."""
+"""Order of verdicts: groups that are not shown to be equal come before groups that are."""
 
 MINIMUM_ROWS = 30
 """Least number of rows (of actual positives, for their rate) in either group for a verdict."""
