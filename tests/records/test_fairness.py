@@ -16,6 +16,7 @@ from sklearn.metrics import recall_score
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.derived import Text
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.report import FairnessReport
 from flask_boxkite.records import Records
 from tests.baseline.training.building import built
@@ -179,6 +180,34 @@ def test_outcomes_count_once_by_the_rules_of_performance(world: World) -> None:
     assert "Outcomes that were not counted: 1 of unknown predictions, 2 sent again, 1 with a value" in (
         " ".join(str(report).split())
     )
+
+
+def test_a_key_stands_for_its_last_prediction(world: World, tmp_path: Path) -> None:
+    lines = [
+        record({"age": 40.0, "sex": "F", "order": 7}, "2026-01-01T08:00:00", output=0.9),
+        record({"age": 40.0, "sex": "M", "order": 7}, "2026-01-01T09:00:00", output=0.1),
+        record({"age": 40.0, "sex": "F", "order": 7}, "2026-01-01T07:00:00", output=0.9),
+    ]
+    for line in lines:
+        write(tmp_path, line)
+    report = Records(tmp_path).fairness(world.baseline, by="sex", outcomes={"order": ["7"], "actual": [1]}, key="order")
+    counts = {group.name: (group.rows, group.outcomes, group.true_positives) for group in report}
+    assert counts == {"F": (2, 0, 0), "M": (1, 1, 0)}
+
+
+def test_outcomes_of_selected_rows_alone_show_nothing(world: World) -> None:
+    """As of loans that were granted."""
+    granted = world.rows[world.rows["score"] >= 0.5]
+    report = world.report(by="sex", outcomes=granted[["prediction_id", "actual"]])
+    assert report["F"].true_positive_rate == report["M"].true_positive_rate == 1.0
+    assert report["F"][OPPORTUNITY].reason == "only selected rows have an outcome"
+    assert report["F"]["disparate_impact"].verdict == "unequal"
+    assert report.coverage == OutcomeCoverage(len(granted), len(granted), 1600 - len(granted), 0)
+
+    brought = granted.rename(columns={"sex": "gender"})[["prediction_id", "gender"]]
+    alone = world.report(by="gender", outcomes=brought, actual=None)
+    assert alone["F"].selection_rate == alone["M"].selection_rate == 1.0
+    assert alone.verdict == "not enough data", "all of these rows are selected"
 
 
 def test_further_groups_are_one(world: World) -> None:
