@@ -34,7 +34,7 @@ LEVELS = (
     ("baseline",),
     ("live", "payloads"),
     ("drift", "outcomes", "sinks"),
-    ("delivery", "performance", "records", "provision"),
+    ("delivery", "fairness", "performance", "records", "provision"),
     ("notify",),
     ("exposition",),
     ("monitoring",),

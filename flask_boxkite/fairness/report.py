@@ -8,8 +8,10 @@ from typing import Any
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.fairness.counts import MIXED, GroupCounts, largest
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.shares import Share
 from flask_boxkite.fairness.verdict import (
+    MEASURES,
     WORST_FIRST,
     Comparison,
     FairnessVerdict,
@@ -104,6 +106,8 @@ class FairnessReport:
         unread: Number of answered rows that count in no group, because their output cannot be read.
         has_outcomes: Whether actual values are known, so that true positive rates are compared.
         rejected: Number of outcomes that were not counted, by reason; empty without outcomes.
+        coverage: Rows with an outcome, by selection; None without outcomes. If only selected rows have one, or only
+            others, no rate can be told from them, and verdicts say so.
     """
 
     by: str
@@ -119,6 +123,7 @@ class FairnessReport:
     unread: int = 0
     has_outcomes: bool = False
     rejected: Mapping[str, int] = field(default_factory=dict)
+    coverage: OutcomeCoverage | None = None
 
     def __getitem__(self, name: str) -> GroupReport:
         """Return the group of that name, or of that name for people.
@@ -164,8 +169,9 @@ class FairnessReport:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
         Keys: the names of the attributes, and ``verdict``. ``limits`` is a dict with ``ratio`` and ``difference``,
-        ``groups`` are dicts, see `GroupReport`, whose ``comparisons`` are dicts, see `Comparison`. Keys may be added,
-        in a later release; none goes or changes its meaning.
+        ``coverage`` is one with the attributes of `OutcomeCoverage`, or None. ``groups`` are dicts, see `GroupReport`,
+        whose ``comparisons`` are dicts, see `Comparison`. Keys may be added, in a later release; none goes or changes
+        its meaning.
         """
         return {
             "by": self.by,
@@ -181,6 +187,7 @@ class FairnessReport:
             "unread": self.unread,
             "has_outcomes": self.has_outcomes,
             "rejected": dict(self.rejected),
+            "coverage": None if self.coverage is None else asdict(self.coverage),
             "groups": list(map(_group_dict, self.groups)),
         }
 
@@ -215,6 +222,8 @@ def fairness_report(
     window: str | None = None,
     unread: int = 0,
     rejected: Mapping[str, int] | None = None,
+    coverage: OutcomeCoverage | None = None,
+    are_all_known: bool = False,
 ) -> FairnessReport:
     """Compare groups with a reference.
 
@@ -233,6 +242,8 @@ def fairness_report(
         window: Period of the rows.
         unread: Number of rows that count in no group.
         rejected: Number of outcomes that were not counted, by reason.
+        coverage: Rows with an outcome, by selection; None without outcomes.
+        are_all_known: Whether only rows with an outcome are in the counts, since it says the group.
 
     Raises:
         BoxkiteError: There is no group of the name *reference*.
@@ -241,10 +252,12 @@ def fairness_report(
     chosen = largest(list(groups)) if reference is None else _named(groups, reference)
     others = [] if chosen is None else [group for group in groups if group is not chosen]
     found = []
+    flaw = "" if coverage is None else coverage.flaw
+    flaws = dict.fromkeys(MEASURES if are_all_known else MEASURES[-1:], flaw)
     if chosen is not None:
         each = alpha / number_of_tests(others, chosen)
         for group in others:
-            compared = compare(group, chosen, alpha=each, limits=limits, has_outcomes=has_outcomes)
+            compared = compare(group, chosen, alpha=each, limits=limits, has_outcomes=has_outcomes, flaws=flaws)
             found.append(_group(group, compared, worst([item.verdict for item in compared])))
         found.sort(key=lambda group: (WORST_FIRST.index(group.verdict or "within limits"), -group.rows))
         found.insert(0, _group(chosen, (), None))
@@ -264,6 +277,7 @@ def fairness_report(
         unread,
         has_outcomes,
         dict(rejected or {}),
+        coverage,
     )
 
 

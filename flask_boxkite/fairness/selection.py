@@ -78,7 +78,7 @@ def selection_of(baseline: Baseline, positive: Any = None, threshold: float | No
     Raises:
         BoxkiteError: The outputs need an option that was not given, or do not fit one that was.
     """
-    if threshold is not None and not _is_finite(threshold):
+    if threshold is not None and (isinstance(threshold, (str, bool)) or _number(threshold) is None):
         msg = f"'threshold' must be a number, got {threshold!r}."
         raise BoxkiteError(msg)
     validation = baseline.validation
@@ -287,10 +287,6 @@ def _number(value: Any) -> float | None:
     except InvalidValue:
         return None
     return number if math.isfinite(number) else None
-
-
-def _is_finite(value: Any) -> bool:
-    return _number(value) is not None
 
 
 def _refuse_threshold(threshold: float | None) -> None:

@@ -1,8 +1,8 @@
 """Two shares of rows beside each other: their difference and ratio with intervals of 95 %, and the chance of either.
 
-Both intervals are made from the score intervals of the two shares (Wilson), so both keep to what the shares can be, and
-exist where no row, or every row, is selected. Over all pairs of shares from 0.02 to 0.9, of 30 rows and more on either
-side, they hold the true value with a mean probability of 0.955, and never below 0.92.
+Both intervals are made from the score intervals of the two shares (Wilson). So they stay within the bounds of shares,
+and exist where no row, or every row, is selected. Over all pairs of shares from 0.02 to 0.9, of 30 rows and more on
+either side, they hold the true value with a mean probability of 0.955, and never below 0.92.
 """
 
 from __future__ import annotations

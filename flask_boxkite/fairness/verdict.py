@@ -7,8 +7,8 @@ limits`` only if its interval is, so a group of few rows is never called equal f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from flask_boxkite.fairness.counts import GroupCounts
@@ -36,7 +36,7 @@ MEASURES: tuple[Measure, ...] = ("statistical_parity_difference", "disparate_imp
 positive rate of the group less the reference's."""
 
 WORST_FIRST: tuple[FairnessVerdict, ...] = ("unequal", "not enough data", "within limits")
-"""Order of verdicts: what has not been shown to be equal comes before what has."""
+"""Order of verdicts: groups that are not shown to be equal come before groups that are."""
 
 MINIMUM_ROWS = 30
 """Least number of rows (of actual positives, for their rate) in either group for a verdict."""
@@ -88,7 +88,13 @@ class Comparison:
 
 
 def compare(
-    group: GroupCounts, reference: GroupCounts, *, alpha: float, limits: Limits, has_outcomes: bool
+    group: GroupCounts,
+    reference: GroupCounts,
+    *,
+    alpha: float,
+    limits: Limits,
+    has_outcomes: bool,
+    flaws: Mapping[Measure, str] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare a group with the reference.
 
@@ -98,6 +104,7 @@ def compare(
         alpha: Probability that one test of two equal rates calls them different.
         limits: Limits of size.
         has_outcomes: Whether actual values are known of any group, so that true positive rates are compared.
+        flaws: Reasons for which a measure has ``not enough data``, whatever the counts are.
 
     >>> women, men = GroupCounts("women", 4000, 1240), GroupCounts("men", 5000, 2600)
     >>> [item.verdict for item in compare(women, men, alpha=0.001, limits=Limits(), has_outcomes=False)]
@@ -111,7 +118,13 @@ def compare(
     ]
     if has_outcomes:
         found.append(_compared("equal_opportunity_difference", difference, known, other_known, alpha, limits))
-    return tuple(found)
+    reasons = {} if flaws is None else flaws
+    return tuple(
+        replace(item, chance=None, verdict="not enough data", reason=reason)
+        if (reason := reasons.get(item.measure))
+        else item
+        for item in found
+    )
 
 
 def number_of_tests(groups: Sequence[GroupCounts], reference: GroupCounts) -> int:

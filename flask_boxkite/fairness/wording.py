@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.wording import COLUMNS, NOTICEABLE, cut, escaped, markdown_row, number, when
+from flask_boxkite.drift.wording import COLUMNS, NOTICEABLE, cut, escaped, markdown_row, number, percent, when
 from flask_boxkite.fairness.counts import MIXED
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.naming import INVALID, MISSING, RARE
 from flask_boxkite.performance.wording import NONE, not_counted, number_text, wrapped
 from flask_boxkite.quoting import printable
@@ -135,9 +136,26 @@ def _notes(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"Of {_called(group)}, {group['dispersion']:.2g} rows count as one, since rows recur or are alike."
     if report["unread"]:
         yield f"{report['unread']:,} rows have no output that can be read, and count in no group."
+    if report["coverage"] is not None and (text := _coverage_line(OutcomeCoverage(**report["coverage"]))):
+        yield text
     if text := not_counted(report["rejected"]):
         yield text
     yield NOT_WHY
+
+
+def _coverage_line(coverage: OutcomeCoverage) -> str:
+    """Say how many rows have an outcome if that depends on the selection; empty if it does not."""
+    if coverage.flaw:
+        return f"{coverage.flaw[0].upper()}{coverage.flaw[1:]}, so that rates of such rows say nothing."
+    if not coverage.is_unlike:
+        return ""
+    shares = coverage.shares
+    selected, others = map(percent, shares)
+    bias = "high" if shares[0] > shares[1] else "low"
+    return (
+        f"Outcomes are known of {selected} of the selected rows and of {others} of the others, so true positive rates "
+        f"are too {bias}."
+    )
 
 
 def _too_little(report: Mapping[str, Any]) -> dict[str, list[str]]:

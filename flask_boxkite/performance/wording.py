@@ -161,7 +161,7 @@ def verdict_line(report: Mapping[str, Any]) -> str:
 
 
 def decisive_line(report: Mapping[str, Any]) -> str:
-    """Say what has changed most surely since validation, as a sentence; empty without comparisons."""
+    """Return the surest change since validation as a sentence; empty without comparisons."""
     decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
     return "" if decisive is None else _compared(decisive)
 

@@ -633,6 +633,8 @@ class Records:
             window=str(self._wanted.period.bounded_by(span)),
             unread=counter.unread,
             rejected=rejected if outcomes is not None else {},
+            coverage=counter.coverage if outcomes is not None else None,
+            are_all_known=grouping.segmentation is None,
         )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.recurrence import at_least, recurrence
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.fairness.counts import GroupCounts
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.selection import Selection
 from flask_boxkite.fairness.slots import SlotSeries
 from flask_boxkite.naming import MISSING, RARE, REDACTED, category_text, short_text
@@ -152,6 +153,7 @@ class GroupCounter:
         self._groups: dict[str, _Tally] = {}
         self._hidden_groups = 0
         self._has_actual = has_actual
+        self._seen, self._known = [0, 0], [0, 0]  # of other rows, and of selected ones
 
     @property
     def models(self) -> Counter[str]:
@@ -174,6 +176,8 @@ class GroupCounter:
             self.unread += max(record.rows - len(selected), 0) + selected.count(None)
 
             features = aligner.feature_rows(record) or ()
+            self._seen[0] += selected.count(False)
+            self._seen[1] += selected.count(True)
             found: dict[int, _Prediction] = {}
             named = dict(self._finder.named(names))
             for place, (row, output, chosen) in enumerate(zip_longest(features, outputs, selected)):
@@ -216,6 +220,7 @@ class GroupCounter:
                 tally = self._tally(row.group or _group_among(outcomes))
                 if self._segmentation is None:
                     tally.add(row)
+                    self._known[row.is_selected] += not self._has_actual
                 if self._has_actual:
                     read = [self._selection.is_positive(outcome.actual) for outcome in outcomes]
                     known = [each for each in read if each is not None]
@@ -223,7 +228,13 @@ class GroupCounter:
                     rejected["repeated"] += max(len(known) - 1, 0)
                     if known:
                         tally.add_actual(row, is_positive=known[0])
+                        self._known[row.is_selected] += 1
         return dict(rejected)
+
+    @property
+    def coverage(self) -> OutcomeCoverage:
+        """The rows with an outcome, by selection; known after `join_outcomes`."""
+        return OutcomeCoverage(self._seen[1], self._known[1], self._seen[0], self._known[0])
 
     def check_groups(self, by: str) -> None:
         """Warn if the groups of some rows are hidden.

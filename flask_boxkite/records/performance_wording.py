@@ -80,7 +80,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _details(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what has changed in each segment that is worse, and the outcomes of no row."""
+    """Yield the change of each segment that is worse, and the outcomes that were not counted."""
     for segment in report["segments"]:
         if segment["performance"]["verdict"] in ("worse", "much worse"):
             yield f"{printable(segment['text'])}: {decisive_line(segment['performance'])}"

@@ -150,7 +150,7 @@ class SegmentPerformanceReport:
 
 @dataclass(frozen=True)
 class Counted:
-    """What all reports on one reading have in common.
+    """The common parts of all reports on one reading.
 
     Attributes:
         baseline: Baseline of the model.

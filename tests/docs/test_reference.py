@@ -63,7 +63,7 @@ PUBLIC = (
     "flask_boxkite.derived",
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
     *(f"flask_boxkite.performance.{module}" for module in ("report", "challenge")),
-    *(f"flask_boxkite.fairness.{module}" for module in ("counts", "report", "verdict")),
+    *(f"flask_boxkite.fairness.{module}" for module in ("counts", "coverage", "report", "verdict")),
     *(f"flask_boxkite.{module}" for module in ("notify", "records", "testing")),
 )
 """Public modules, in the order of the page."""

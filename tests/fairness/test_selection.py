@@ -122,6 +122,7 @@ def test_of_several_outputs_the_largest_selects(kind: str) -> None:
             "The baseline does not say from which 'output' on a row is selected. Give it: threshold=0.5",
         ),
         ("score", {"threshold": float("nan")}, "'threshold' must be a number, got nan."),
+        ("score", {"threshold": "0.5"}, "'threshold' must be a number, got '0.5'."),
         ("nothing", {}, "The baseline has no outputs, so no row is selected."),
     ],
     ids=str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.fairness.counts import GroupCounts
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.report import ALPHA, FairnessReport, fairness_report
 from flask_boxkite.fairness.verdict import Comparison, Limits, Measure, compare, number_of_tests
 
@@ -120,6 +122,44 @@ def test_equal_groups_are_called_unequal_no_more_often_than_alpha(rng: np.random
     # Three standard errors of 1,000 reports are 0.03.
     assert calls / 1000 <= 0.13
     assert calls > 0
+
+
+@pytest.mark.parametrize(
+    ("coverage", "reason", "note"),
+    [
+        (OutcomeCoverage(500, 400, 500, 380), None, ""),
+        (
+            OutcomeCoverage(500, 400, 500, 0),
+            "only selected rows have an outcome",
+            "Only selected rows have an outcome, so",
+        ),
+        (OutcomeCoverage(500, 0, 500, 400), "no selected row has an outcome", "No selected row has an outcome, so"),
+        (OutcomeCoverage(500, 400, 0, 0), None, ""),
+        (OutcomeCoverage(500, 0, 500, 0), None, ""),
+        (
+            OutcomeCoverage(500, 400, 500, 10),
+            None,
+            "Outcomes are known of 80% of the selected rows and of 2.0% of the others, so true positive rates are too "
+            "high.",
+        ),
+        (OutcomeCoverage(500, 10, 500, 400), None, "of the others, so true positive rates are too low."),
+    ],
+    ids=["alike", "selected alone", "others alone", "all selected", "none", "selected more", "others more"],
+)
+def test_outcomes_that_depend_on_the_selection_are_said(
+    coverage: OutcomeCoverage, reason: str | None, note: str
+) -> None:
+    """Of granted loans alone, every true positive rate is 1: groups would seem to be equal."""
+    group = GroupCounts("women", 4000, 1240, 2000, 800, 800)
+    found = report(replace(MEN, true_positives=1000), group, has_outcomes=True, coverage=coverage)["women"]
+    assert (found[OPPORTUNITY].reason or None) == reason
+    assert found[OPPORTUNITY].verdict == ("not enough data" if reason else "within limits")
+    assert found[PARITY].verdict == "unequal"
+    whole = report(MEN, group, has_outcomes=True, coverage=coverage, are_all_known=True)
+    assert (whole["women"][PARITY].reason or None) == reason
+    joined = " ".join(str(whole).split())
+    assert note in joined
+    assert bool(note) == ("an outcome, so" in joined or "Outcomes are known" in joined)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

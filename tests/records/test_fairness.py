@@ -14,7 +14,9 @@ import pytest
 from sklearn.metrics import recall_score
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.derived import Text
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.report import FairnessReport
 from flask_boxkite.records import Records
 from tests.baseline.training.building import built
@@ -180,6 +182,34 @@ def test_outcomes_count_once_by_the_rules_of_performance(world: World) -> None:
     )
 
 
+def test_a_key_stands_for_its_last_prediction(world: World, tmp_path: Path) -> None:
+    lines = [
+        record({"age": 40.0, "sex": "F", "order": 7}, "2026-01-01T08:00:00", output=0.9),
+        record({"age": 40.0, "sex": "M", "order": 7}, "2026-01-01T09:00:00", output=0.1),
+        record({"age": 40.0, "sex": "F", "order": 7}, "2026-01-01T07:00:00", output=0.9),
+    ]
+    for line in lines:
+        write(tmp_path, line)
+    report = Records(tmp_path).fairness(world.baseline, by="sex", outcomes={"order": ["7"], "actual": [1]}, key="order")
+    counts = {group.name: (group.rows, group.outcomes, group.true_positives) for group in report}
+    assert counts == {"F": (2, 0, 0), "M": (1, 1, 0)}
+
+
+def test_outcomes_of_selected_rows_alone_show_nothing(world: World) -> None:
+    """As of loans that were granted."""
+    granted = world.rows[world.rows["score"] >= 0.5]
+    report = world.report(by="sex", outcomes=granted[["prediction_id", "actual"]])
+    assert report["F"].true_positive_rate == report["M"].true_positive_rate == 1.0
+    assert report["F"][OPPORTUNITY].reason == "only selected rows have an outcome"
+    assert report["F"]["disparate_impact"].verdict == "unequal"
+    assert report.coverage == OutcomeCoverage(len(granted), len(granted), 1600 - len(granted), 0)
+
+    brought = granted.rename(columns={"sex": "gender"})[["prediction_id", "gender"]]
+    alone = world.report(by="gender", outcomes=brought, actual=None)
+    assert alone["F"].selection_rate == alone["M"].selection_rate == 1.0
+    assert alone.verdict == "not enough data", "all of these rows are selected"
+
+
 def test_further_groups_are_one(world: World) -> None:
     report = world.report(by="sex", most_groups=2)
     assert {group.name for group in report} == {"M", "F", "__rare__"}
@@ -295,3 +325,51 @@ def test_a_score_without_validation_needs_a_label_for_outcomes(world: World) -> 
         records.fairness(bare, by="sex", threshold=0.5, outcomes=known)
     report = records.fairness(bare, by="sex", threshold=0.5, positive=1, outcomes=known)
     assert report["F"].true_positives == world.report(by="sex", outcomes=known)["F"].true_positives
+
+
+# --- other kinds of models -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "labels"])
+def test_a_class_is_selected_where_it_is_predicted(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    names = np.array(["deny", "grant", "review"])
+    chances = rng.dirichlet([1, 1, 1], 1200)
+    actual, predicted = names[[rng.choice(3, p=row) for row in chances]], names[chances.argmax(axis=1)]
+    outputs = dict(zip(names, chances.T, strict=True)) if kind == "probabilities" else predicted
+    trained = {"x": rng.random(1200)}
+    baseline = built(trained, outputs, actual=actual)
+
+    sex = rng.choice(["F", "M"], 1200)
+    for row in range(0, 1200, 100):
+        part = range(row, row + 100)
+        given = [
+            dict(zip(names.tolist(), chances[each].tolist(), strict=True))
+            if kind == "probabilities"
+            else predicted[each]
+            for each in part
+        ]
+        rows = [{"x": float(trained["x"][each]), "sex": str(sex[each])} for each in part]
+        at = f"2026-01-01T08:{row // 100:02}:00"
+        write(tmp_path, record(rows, at, output=given, rows=100, entity_id=f"e{row}"))
+    outcomes = {"entity_id": [f"e{row // 100 * 100}/{row % 100}" for row in range(1200)], "actual": actual}
+    report = Records(tmp_path).fairness(baseline, by="sex", positive="grant", outcomes=outcomes, key="entity_id")
+    for name in ("F", "M"):
+        own = sex == name
+        assert report[name].selected == (predicted[own] == "grant").sum()
+        expected = recall_score(actual[own], predicted[own], labels=["grant"], average="macro")
+        assert report[name].true_positive_rate == pytest.approx(expected, abs=1e-15)
+
+
+def test_derived_variables_are_no_hindrance(tmp_path: Path) -> None:
+    """Records have them beside the features; the column stands behind both."""
+    rng = np.random.default_rng(6)
+    texts = [" ".join(rng.choice(["loan", "car", "house"], 4)) for _ in range(400)]
+    path = tmp_path / "texts.prom"
+    baseline = ModelMonitoringService.export_text({"text": texts}, rng.random(400), path, derive={"text": Text("text")})
+    service = ModelMonitoringService(baseline, log_dir=tmp_path / "records", state_dir=str(tmp_path / "state"))
+    for row in range(200):
+        service.log_prediction(features={"text": texts[row], "sex": "FM"[row % 2]}, output=row % 2 * 0.9)
+    service.close()
+    report = Records(tmp_path / "records").fairness(baseline, by="sex", threshold=0.5)
+    assert {group.name: (group.rows, group.selected) for group in report} == {"F": (100, 0), "M": (100, 100)}
