@@ -12,12 +12,12 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
 from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import Policy
 
 __all__ = ["BaselineContents"]
 
@@ -107,7 +107,7 @@ class BaselineContents:
     def fingerprint(self) -> str:
         """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date.
 
-        Policies are no part of it: what was counted stays comparable when a user changes how it is judged.
+        Policies are no part of it: counts stay comparable when a user changes how they are judged.
         """
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.verdict import DOUBT, IGNORED, MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import (
     ABOVE,
@@ -24,6 +23,7 @@ from flask_boxkite.naming import (
     parse_interval,
     parse_number,
 )
+from flask_boxkite.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.quoting import printable
 from flask_boxkite.values.times import DAY, is_time_text, seconds_of_label, time_text
 
@@ -297,7 +297,7 @@ def weight_of(item: Mapping[str, Any]) -> float:
 
 
 def policy_texts(item: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the user decided about a judged variable: its weight, and its sizes of drift."""
+    """Yield the user's decisions about a judged variable: its weight, and its sizes of drift."""
     if (weight := weight_of(item)) not in (0, 1):
         yield f"weight {weight:.3g}"
     drifted, major = item.get("drifted_size", DRIFTED_SIZE), item.get("major_size", MAJOR_SIZE)

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask_boxkite.baseline import Distribution
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
@@ -38,6 +37,7 @@ from flask_boxkite.monitoring.tally import DerivedTally, Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
+from flask_boxkite.policies import Policy
 from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.ids import PredictionId, id_maker
 from flask_boxkite.values.keys import key_of

@@ -105,6 +105,7 @@ SHOWN = {
     "server_id": "env ``BEDROCK_SERVER_ID``, ``unknown-server``",
     "pod_name": "env ``BEDROCK_POD_NAME``, the host name",
     "redact": "none",
+    "variables": "none",
     "state_dir": "automatic",
     "dashboard_path": f"``{DEFAULT_PATH}`` in debug mode, else none",
     "id_key": "random",
@@ -168,8 +169,9 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
         path = tmp_path_factory.mktemp(kind) / "baseline.prom"
         actual = rng.normal(0, 1, 300) if labels is None else rng.choice(labels, 300)
         inference = rng.random(300) if kind != "classes" else rng.choice(labels or [], 300)
-        derive = {"row": Row()}
-        ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False, derive=derive)
+        options: dict[str, Any] = {"weights": {"age": 2, "output": 2}, "drift_sizes": {"age": 0.2, "output": 0.2}}
+        options |= {"actual": actual, "derive": {"row": Row()}, "progress": False}
+        ModelMonitoringService.export_text(features, inference, path, **options)
         service = ModelMonitoringService(path, sink=RecordingSink())
         prediction = service.log_prediction(None, {"age": 41, "country": "AT"}, output)
         service.log_outcome(prediction, actual[0].item())

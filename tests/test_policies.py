@@ -13,8 +13,8 @@ import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.policies import Policy
 from tests.baseline.training.building import built
 
 AGE = Continuous("age", (0.0, 1.0, 2.0), (0, 500, 500, 0), (0.0, 1.0, 2.0))
