@@ -63,6 +63,7 @@ __all__ = [
     "percents",
     "policy_texts",
     "rounded",
+    "share_of_weight",
     "since_cell",
     "size_cell",
     "size_meaning",
@@ -274,7 +275,7 @@ def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
     moved = [item for item in variables if item["verdict"] in MOVED]
     total, ignored = len(without_ignored(variables)), len(variables) - len(without_ignored(variables))
     left_out = f", {ignored} {'is' if ignored == 1 else 'are'} ignored" if ignored else ""
-    share = _share_of_weight(variables, moved)
+    share = share_of_weight(variables)
     return f"{len(moved)} of {total} variables{share} drifted {period}{unclear_too(variables)}{left_out}."
 
 
@@ -283,10 +284,12 @@ def without_ignored(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [item for item in items if item["verdict"] != IGNORED]
 
 
-def _share_of_weight(variables: Sequence[Mapping[str, Any]], moved: Sequence[Mapping[str, Any]]) -> str:
-    """Say how much of the weight has drifted; empty if all have the same weight, or none has drifted."""
-    weights = [weight_of(item) for item in without_ignored(variables)]
-    if not moved or len(set(weights)) == 1:
+def share_of_weight(variables: Sequence[Mapping[str, Any]]) -> str:
+    """Say how much of the weight has drifted, after a blank; empty if weights are equal, or none or all drifted."""
+    judged = without_ignored(variables)
+    moved = [item for item in judged if item["verdict"] in MOVED]
+    weights = [weight_of(item) for item in judged]
+    if not 0 < len(moved) < len(judged) or len(set(weights)) == 1:
         return ""
     return f" ({percent(sum(map(weight_of, moved)) / sum(weights))} of the weight)"
 
