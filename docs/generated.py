@@ -24,6 +24,7 @@ TYPES = {
     "tuple[Address, ...] | None": "text",
     "tuple[Any, ...]": "text or object",
     "tuple[str, ...] | Callable[[dict[str, Any]], Any]": "texts or function",
+    "Mapping[str | None, tuple[Policy, ...]]": "mapping",
     "Any": "path or object",
 }
 """Words for the types of settings, by their annotations."""

@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from flask_boxkite.baseline.policies import Policy, named_policies
 from flask_boxkite.errors import BaselineError, ConfigError
 from flask_boxkite.extras import install_command
+from flask_boxkite.policies import Policy, named_policies
 from flask_boxkite.quoting import masked_address
 
 __all__ = ["DEFAULT_BASELINE_PATH", "Address", "Settings"]

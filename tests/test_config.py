@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.config import _READERS, Address, Settings
 from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.policies import Policy
 from flask_boxkite.testing import RecordingSink
 
 SINK = RecordingSink()

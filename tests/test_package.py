@@ -30,6 +30,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 # Imports point one way: a module may import modules of its own level and of the levels before it.
 LEVELS = (
     ("compiled", "system", "errors", "extras", "naming", "quoting", "suggestion", "text_table", "values"),
+    ("policies",),
     ("config", "derived", "promtext", "spool"),
     ("baseline",),
     ("live", "payloads"),

@@ -12,13 +12,19 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
+<<<<<<< HEAD
 from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.segmentation import Segmentation
+||||||| 66f6ee9
+from flask_boxkite.baseline.policies import Policy
+=======
+>>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of
 from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import Policy
 
 __all__ = ["BaselineContents"]
 
@@ -118,7 +124,7 @@ class BaselineContents:
     def fingerprint(self) -> str:
         """12 hex digits of the SHA-256 of variables, validation, pairs, segments: not of model, version, date.
 
-        Policies are no part of it: what was counted stays comparable when a user changes how it is judged.
+        Policies are no part of it: counts stay comparable when a user changes how they are judged.
         """
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had

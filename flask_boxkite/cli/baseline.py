@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.policies import policy_lines
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.cli.policies import named_numbers, named_sizes, policy_options
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import policy_lines
 from flask_boxkite.quoting import printable
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.suggestion import counted

@@ -12,12 +12,12 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.baseline.pairs import Pair
-from flask_boxkite.baseline.policies import policy_lines
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import listed
 from flask_boxkite.drift.wording import group_name
 from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, chart_data_of
 from flask_boxkite.page.wording import number, percent
+from flask_boxkite.policies import policy_lines
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 

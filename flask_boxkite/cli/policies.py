@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.policies import Policy, policies_of
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import Policy, policies_of
 from flask_boxkite.quoting import printable
 
 __all__ = ["POLICY_OPTIONS", "judged", "named_numbers", "named_sizes", "policy_options"]

@@ -34,7 +34,7 @@ __all__ = [
 
 _SHOWN = 5
 _ALIASES = {"weights": "weight", "drift_sizes": "drift_size"}
-"""Names of options that differ from those of their parameters."""
+"""Names of options whose parameters have other names."""
 
 _OF_RECORDS = ("baseline", "start", "end", "fingerprint")
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE, Policy
 from flask_boxkite.baseline.variables import Variable
+from flask_boxkite.policies import DRIFTED_SIZE, MAJOR_SIZE, Policy
 
 __all__ = ["Plan"]
 

@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.scan import MINIMUM_ROWS, State
 from flask_boxkite.drift.statistics import (
     chi_squared_limit,
@@ -26,6 +25,7 @@ from flask_boxkite.drift.statistics import (
     psi_sampling_noise,
 )
 from flask_boxkite.drift.tables import counts_of, per_variable
+from flask_boxkite.policies import DRIFTED_SIZE, MAJOR_SIZE
 
 __all__ = [
     "DOUBT",

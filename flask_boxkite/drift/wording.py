@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.baseline.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.verdict import DOUBT, IGNORED, MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import (
     ABOVE,
@@ -24,6 +23,7 @@ from flask_boxkite.naming import (
     parse_interval,
     parse_number,
 )
+from flask_boxkite.policies import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.quoting import printable
 from flask_boxkite.values.times import DAY, is_time_text, seconds_of_label, time_text
 
@@ -64,6 +64,7 @@ __all__ = [
     "percents",
     "policy_texts",
     "rounded",
+    "share_of_weight",
     "since_cell",
     "size_cell",
     "size_meaning",
@@ -276,7 +277,7 @@ def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
     moved = [item for item in variables if item["verdict"] in MOVED]
     total, ignored = len(without_ignored(variables)), len(variables) - len(without_ignored(variables))
     left_out = f", {ignored} {'is' if ignored == 1 else 'are'} ignored" if ignored else ""
-    share = _share_of_weight(variables, moved)
+    share = share_of_weight(variables)
     return f"{len(moved)} of {total} variables{share} drifted {period}{unclear_too(variables)}{left_out}."
 
 
@@ -285,10 +286,12 @@ def without_ignored(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [item for item in items if item["verdict"] != IGNORED]
 
 
-def _share_of_weight(variables: Sequence[Mapping[str, Any]], moved: Sequence[Mapping[str, Any]]) -> str:
-    """Say how much of the weight has drifted; empty if all have the same weight, or none has drifted."""
-    weights = [weight_of(item) for item in without_ignored(variables)]
-    if not moved or len(set(weights)) == 1:
+def share_of_weight(variables: Sequence[Mapping[str, Any]]) -> str:
+    """Say how much of the weight has drifted, after a blank; empty if weights are equal, or none or all drifted."""
+    judged = without_ignored(variables)
+    moved = [item for item in judged if item["verdict"] in MOVED]
+    weights = [weight_of(item) for item in judged]
+    if not 0 < len(moved) < len(judged) or len(set(weights)) == 1:
         return ""
     return f" ({percent(sum(map(weight_of, moved)) / sum(weights))} of the weight)"
 
@@ -299,7 +302,7 @@ def weight_of(item: Mapping[str, Any]) -> float:
 
 
 def policy_texts(item: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the user decided about a judged variable: its weight, and its sizes of drift."""
+    """Yield the user's decisions about a judged variable: its weight, and its sizes of drift."""
     if (weight := weight_of(item)) not in (0, 1):
         yield f"weight {weight:.3g}"
     drifted, major = item.get("drifted_size", DRIFTED_SIZE), item.get("major_size", MAJOR_SIZE)

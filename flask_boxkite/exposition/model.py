@@ -253,7 +253,7 @@ class ModelFamilies:
         self._add_gauges("drift_limit", "What G of each {} must exceed to be real.", limits)
 
     def _add_policies(self, baseline: Baseline, plan: Plan) -> None:
-        """Add what the user decided about variables; those without a decision have no samples."""
+        """Add the user's decisions about variables; a variable without a decision has no sample."""
         variables, policies = baseline.variables, {policy.name: policy for policy in baseline.policies}
         sized = [(item, policies[item.name].sizes) for item in variables if item.name in policies]
         sized = [(item, sizes) for item, sizes in sized if policies[item.name].has_sizes]

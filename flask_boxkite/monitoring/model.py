@@ -15,7 +15,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+<<<<<<< HEAD
 from flask_boxkite.baseline.policies import Policy
+||||||| 66f6ee9
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.policies import Policy
+=======
+from flask_boxkite.baseline import Distribution
+>>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
@@ -42,6 +49,7 @@ from flask_boxkite.monitoring.unread import unread_of
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
+from flask_boxkite.policies import Policy
 from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.ids import PredictionId, id_maker
 from flask_boxkite.values.keys import key_of

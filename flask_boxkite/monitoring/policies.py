@@ -1,4 +1,4 @@
-"""The policies of ``BOXKITE_VARIABLES``, laid over those of the baselines when an app is set up."""
+"""The policies of ``BOXKITE_VARIABLES``, laid over the baselines' own when an app is set up."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.errors import BaselineError, ConfigError
+from flask_boxkite.policies import Policy
 from flask_boxkite.suggestion import suggestion
 
 __all__ = ["KEY", "judged_baselines"]

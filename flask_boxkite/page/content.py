@@ -29,6 +29,7 @@ from flask_boxkite.drift.wording import (
     pair_numbers,
     percents,
     policy_texts,
+    share_of_weight,
     size_cell,
 )
 from flask_boxkite.history.report import HistoryReport
@@ -440,6 +441,11 @@ class ModelView:
     def judged(self) -> list[VariableView]:
         """Variables that are not ignored."""
         return [view for view in self.variables if view.drift.verdict != IGNORED]
+
+    @property
+    def moved_share(self) -> str:
+        """The share of the weight that has drifted, in brackets; empty if it says no more than the number does."""
+        return share_of_weight([{"verdict": item.verdict, "weight": item.weight} for item in self._report or ()])
 
     @cached_property
     def unclear(self) -> list[VariableView]:

@@ -52,7 +52,7 @@ BASELINE_COUNTS = "max by ($by, group) (last_over_time(boxkite_${side}_group_bas
 
 BASELINE_ROWS = "sum without (group) ($base)"
 
-# The user's decisions about a variable (`baseline.policies`); apps export no gauge where there is none.
+# The user's decisions about a variable (`policies`); apps export no gauge where there is none.
 WEIGHT = """\
 max by ($by) (last_over_time(boxkite_${side}_weight[$lookback]))
 or

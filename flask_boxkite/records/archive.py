@@ -234,8 +234,8 @@ class Records:
             most_segments: Number of segments to report, the largest; all others together are ``__rare__``. A reading
                 has 256 MB for counts of segments, for about 300 segments of 20 features; values that come later are
                 ``__rare__`` too. At least *most_segments* are counted, even if they take more.
-            variables: How variables are judged, by name, as `Baseline.with_policies` takes it; it wins over the
-                baseline.
+            variables: Decisions on how variables are judged, by name, as for `Baseline.with_policies`. They win over
+                the baseline.
 
         Raises:
             BoxkiteError: An option cannot be used, the records are of several models, or they cannot be read.

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.cli import boxkite
+from flask_boxkite.policies import Policy
 from tests.cli.commands import people, refused
 
 

@@ -132,7 +132,7 @@ def test_the_order_is_by_verdict_then_by_weight_times_size(plain: Baseline, tabl
 def test_what_is_ignored_has_the_numbers_of_weight_1_and_its_counts(
     plain: Baseline, table: list[dict[str, Any]]
 ) -> None:
-    """So that the decision can be taken back, and somebody may look."""
+    """So that the decision can be taken back."""
     service = ModelMonitoringService(plain, sink="none", variables=POLICIES)
     for row in table:
         service.log_prediction(features=row)

@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.policies import judged_baselines
+from flask_boxkite.policies import Policy
 from tests.baseline.training.building import built
 
 CREDIT = built({"age": np.arange(100.0), "income": np.arange(100.0)}, np.arange(100.0))

@@ -24,10 +24,10 @@ from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.policies import policy_comments, read_policies
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
+from flask_boxkite.policies import Policy
 from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 from flask_boxkite.promtext.sample import Sample
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flask_boxkite.baseline.file.damage import fail
-from flask_boxkite.baseline.policies import Policy, over, policy_of
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import Policy, over, policy_of
 
 __all__ = ["policy_comments", "read_policies"]
 

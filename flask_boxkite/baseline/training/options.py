@@ -14,7 +14,6 @@ from typing import Any
 
 from flask_boxkite.baseline.bounds import told_apart
 from flask_boxkite.baseline.distribution import Discrete
-from flask_boxkite.baseline.policies import Policy, check_weights, policies_of
 from flask_boxkite.baseline.training.columns import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
@@ -33,6 +32,7 @@ from flask_boxkite.baseline.training.text_columns import (
     unclear,
 )
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.policies import Policy, check_weights, policies_of
 from flask_boxkite.values.conversion import folded
 from flask_boxkite.values.times import whole_microseconds
 

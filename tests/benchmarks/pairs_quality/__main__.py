@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.drift.pairs import PairScan
+from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.model_cells import ModelCells
@@ -125,7 +126,8 @@ def _is_called(baseline: Baseline, rows: Rows) -> bool:
     assert pairs is not None
     counts = pairs.of_rows(counter.locate(rows), None)
     timeline = Timeline(np.array([-np.inf]), np.zeros((1, 0), np.int64), None, np.inf, counts[np.newaxis])
-    found = PairScan(baseline, timeline, alpha=ALPHA / len(baseline.pairs)).drifts(0)
+    plan = Plan.of(baseline, ALPHA * baseline.tests / len(baseline.pairs))  # pairs alone are judged
+    found = PairScan(baseline, timeline, plan).drifts(0)
     return any(item.judgement.g > item.judgement.limit for item in found)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.policies import Policy
 from tests.baseline.training.building import built
 
 AGE = Continuous("age", (0.0, 1.0, 2.0), (0, 500, 500, 0), (0.0, 1.0, 2.0))
@@ -39,13 +39,14 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "no boolean": ({"age": {"ignore": 1}}, "'ignore' of 'age' must be true or false, got 1."),
     "negative": (
         {"age": {"weight": -0.5}},
-        "'weight' of 'age' must be a number of at least 0, got -0.5. Of coefficients, give the absolute values; of "
+        "'weight' of 'age' must be a number from 0 to 1e+12, got -0.5. Of coefficients, give the absolute values; of "
         "importances below 0, give 0.",
     ),
-    "no number": ({"age": {"weight": "3"}}, "'weight' of 'age' must be a number of at least 0, got '3'."),
-    "true": ({"age": {"weight": True}}, "'weight' of 'age' must be a number of at least 0, got True."),
-    "NaN": ({"age": {"weight": np.nan}}, "'weight' of 'age' must be a number of at least 0, got nan."),
-    "infinite": ({"age": {"weight": np.inf}}, "'weight' of 'age' must be a number of at least 0, got inf."),
+    "no number": ({"age": {"weight": "3"}}, "'weight' of 'age' must be a number from 0 to 1e+12, got '3'."),
+    "true": ({"age": {"weight": True}}, "'weight' of 'age' must be a number from 0 to 1e+12, got True."),
+    "NaN": ({"age": {"weight": np.nan}}, "'weight' of 'age' must be a number from 0 to 1e+12, got nan."),
+    "infinite": ({"age": {"weight": np.inf}}, "'weight' of 'age' must be a number from 0 to 1e+12, got inf."),
+    "too large": ({"age": {"weight": 10**400}}, f"'weight' of 'age' must be a number from 0 to 1e+12, got {10**400}."),
     "size 0": ({"age": {"drifted": 0}}, "'drifted' of 'age' must be a number above 0, got 0."),
     "infinite size": ({"age": {"major": np.inf}}, "'major' of 'age' must be a number above 0, got inf."),
     "sizes out of order": (
@@ -73,6 +74,7 @@ def test_a_decision_without_sense_is_refused_with_the_remedy(name: str) -> None:
 
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a text": ({"ignore": "age"}, "'ignore' must be a list of names, got 'age'."),
+    "nothing": ({"ignore": None}, "'ignore' must be a list of names, got None."),
     "no names": ({"ignore": [3]}, "'ignore' must be a list of names, got [3]."),
     "an array": (
         {"weights": [0.5, 0.5]},
@@ -105,7 +107,7 @@ def test_an_option_of_training_without_sense_is_refused(name: str) -> None:
 
 def test_options_of_training_are_policies() -> None:
     options: dict[str, Any] = {
-        "ignore": ["city"],
+        "ignore": ["city", "city"],
         "weights": pd.Series([np.float32(0.5), np.int64(2)], index=["age", "output"]),
         "drift_sizes": {"age": 0.2, "output": [0.15, 0.4]},
     }

@@ -32,6 +32,9 @@ DRIFTED_SIZE = 0.1
 MAJOR_SIZE = 0.25
 """Sizes from which a significant shift is ``drifted`` and ``major``: the usual marks for PSI."""
 
+MOST_WEIGHT = 1e12
+"""Largest weight, so that weights have a sum."""
+
 _SHOWN = 20
 """Most variables that a line names."""
 
@@ -114,10 +117,13 @@ def _number(key: str, name: str, value: Any) -> float:
     Raises:
         BaselineError: It is none.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    if key == "weight" and not 0 <= number < math.inf:
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if key == "weight" and not 0 <= number <= MOST_WEIGHT:
         remedy = "Of coefficients, give the absolute values; of importances below 0, give 0." if number < 0 else ""
-        msg = f"'weight' of {name!r} must be a number of at least 0, got {value!r}. {remedy}"
+        msg = f"'weight' of {name!r} must be a number from 0 to {MOST_WEIGHT:.0e}, got {value!r}. {remedy}"
         raise BaselineError(msg.strip())
     if key != "weight" and not 0 < number < math.inf:
         msg = f"'{key}' of {name!r} must be a number above 0, got {value!r}."
@@ -169,11 +175,11 @@ def policies_of(
     Raises:
         BaselineError: An argument has another form, or a value makes no sense.
     """
-    names = [] if isinstance(ignore, str) else list(ignore)
-    if isinstance(ignore, str) or not all(isinstance(name, str) for name in names):
+    names = list(ignore) if isinstance(ignore, Iterable) and not isinstance(ignore, str) else [None]
+    if not all(isinstance(name, str) for name in names):
         msg = f"'ignore' must be a list of names, got {ignore!r}."
         raise BaselineError(msg)
-    contents: dict[str, dict[str, Any]] = {name: {"ignore": True} for name in names}
+    contents: dict[str, dict[str, Any]] = {str(name): {"ignore": True} for name in names}
     for name, weight in _items(
         "weights", weights, "importances, such as {'income': 3} or dict(zip(names, model.feature_importances_))"
     ):
@@ -181,7 +187,7 @@ def policies_of(
     for name, size in _items("drift_sizes", drift_sizes, "sizes, such as {'age': 0.2} or {'age': (0.2, 0.5)}"):
         contents.setdefault(name, {}).update(_sizes(name, size))
 
-    policies = named_policies(contents)
+    policies = tuple(policy for policy in named_policies(contents) if policy.to_dict())
     for policy in policies if are_whole else ():
         policy.check()
     return policies
