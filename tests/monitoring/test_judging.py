@@ -22,7 +22,10 @@ from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.notify import Notification
 from flask_boxkite.notify.conditions import Judged, key_of
 from flask_boxkite.notify.gaps import OutcomeGaps
+from flask_boxkite.notify.memory import Memory
 from flask_boxkite.notify.pace import Pace
+from flask_boxkite.notify.receivers import FunctionReceiver
+from flask_boxkite.notify.watch import Sender, Watch
 from tests.clocked import monitored
 from tests.notify.posted import webhook_server
 from tests.peers import wait_for
@@ -217,6 +220,35 @@ def test_a_model_that_cannot_be_read_is_left_as_it_was(baseline: Baseline, monke
     found = serving.judge()
     assert found.models == {"credit": baseline.fingerprint}
     assert found.about(key) is None
+
+
+def test_a_repair_is_told_when_the_day_no_longer_holds_the_rows(baseline: Baseline) -> None:
+    """As the alerts end when the longest window of the rules no longer does."""
+    serving = Serving(baseline)
+    told: list[Notification] = []
+    watch = Watch(
+        lambda gaps, now: serving.judge(),
+        [FunctionReceiver(told.append)],
+        Memory(lambda: None, "", ["credit"]),
+        Sender("scoring", "pod-1", None),
+        lambda channel, result: None,
+        clock=lambda: serving.now,
+        wall=lambda: serving.now,
+    )
+    watch.turn()
+    serving.predict(lambda row: row.update(city=None))
+    for _ in range(10):
+        watch.turn()
+        serving.now += 60
+    assert [change.alert for change in told[0].began] == ["BoxkiteFeatureStopped"]
+
+    for _ in range(26):
+        serving.predict()
+        watch.turn()
+    serving.now += 600
+    watch.turn()
+    kinds = [[change.kind for change in message.changes] for message in told]
+    assert kinds == [["began"], ["ended"]]
 
 
 # --- in a process ---------------------------------------------------------------------------------------------------
