@@ -20,13 +20,7 @@ from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
-<<<<<<< HEAD
-from flask_boxkite.baseline.policies import Policy, merged, named_policies, over, policy_lines
 from flask_boxkite.baseline.segmentation import Segmentation
-||||||| 66f6ee9
-from flask_boxkite.baseline.policies import Policy, merged, named_policies, over, policy_lines
-=======
->>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.policies import Policy, merged, named_policies, over, policy_lines

@@ -12,13 +12,7 @@ from itertools import chain
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.pairs import Pair
-<<<<<<< HEAD
-from flask_boxkite.baseline.policies import Policy
 from flask_boxkite.baseline.segmentation import Segmentation
-||||||| 66f6ee9
-from flask_boxkite.baseline.policies import Policy
-=======
->>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.derived.documents import document_of

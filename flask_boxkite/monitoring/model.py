@@ -15,14 +15,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-<<<<<<< HEAD
-from flask_boxkite.baseline.policies import Policy
-||||||| 66f6ee9
-from flask_boxkite.baseline import Distribution
-from flask_boxkite.baseline.policies import Policy
-=======
-from flask_boxkite.baseline import Distribution
->>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines

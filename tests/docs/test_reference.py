@@ -172,20 +172,10 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
         path = tmp_path_factory.mktemp(kind) / "baseline.prom"
         actual = rng.normal(0, 1, 300) if labels is None else rng.choice(labels, 300)
         inference = rng.random(300) if kind != "classes" else rng.choice(labels or [], 300)
-<<<<<<< HEAD
-        derive = {"row": Row()}
-        ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False, derive=derive)
-        service = ModelMonitoringService(path, sink=RecordingSink(), notify=print)
-||||||| 66f6ee9
-        derive = {"row": Row()}
-        ModelMonitoringService.export_text(features, inference, path, actual=actual, progress=False, derive=derive)
-        service = ModelMonitoringService(path, sink=RecordingSink())
-=======
         options: dict[str, Any] = {"weights": {"age": 2, "output": 2}, "drift_sizes": {"age": 0.2, "output": 0.2}}
         options |= {"actual": actual, "derive": {"row": Row()}, "progress": False}
         ModelMonitoringService.export_text(features, inference, path, **options)
-        service = ModelMonitoringService(path, sink=RecordingSink())
->>>>>>> 98236678655e53e0c6d40477841f184c4ef0fbd9
+        service = ModelMonitoringService(path, sink=RecordingSink(), notify=print)
         prediction = service.log_prediction(None, {"age": 41, "country": "AT"}, output)
         service.log_outcome(prediction, actual[0].item())
         texts.append((path.read_text(encoding="utf-8"), service.export_http()[0].decode()))
