@@ -35,7 +35,7 @@ LEVELS = (
     ("live", "payloads"),
     ("drift", "outcomes", "sinks"),
     ("delivery", "performance", "records", "provision"),
-    ("exposition",),
+    ("exposition", "history"),
     ("monitoring",),
     ("page",),
     ("service",),

@@ -62,6 +62,7 @@ PUBLIC = (
     "flask_boxkite",
     "flask_boxkite.derived",
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
+    *(f"flask_boxkite.history.{module}" for module in ("report", "filling")),
     *(f"flask_boxkite.{module}" for module in ("performance.report", "performance.challenge", "records", "testing")),
 )
 """Public modules, in the order of the page."""

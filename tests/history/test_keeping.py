@@ -14,10 +14,12 @@ import pytest
 
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.history import file as file_module
-from flask_boxkite.history.entries import composed, entries_of, numbers_of
-from flask_boxkite.history.extract import Extract
-from flask_boxkite.history.file import (
+from flask_boxkite.history.past import PastReader
+from flask_boxkite.live import history_file as file_module
+from flask_boxkite.live.folding import is_ours
+from flask_boxkite.live.history_entries import composed, entries_of, numbers_of
+from flask_boxkite.live.history_extract import Extract
+from flask_boxkite.live.history_file import (
     MOST_DAYS,
     MOST_HOURS,
     DamagedHistoryError,
@@ -26,9 +28,7 @@ from flask_boxkite.history.file import (
     history_path,
     most_bytes,
 )
-from flask_boxkite.history.keeper import paths_in
-from flask_boxkite.history.past import PastReader
-from flask_boxkite.live.folding import is_ours
+from flask_boxkite.live.history_keeper import paths_in
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.naming import DAMAGED
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, stop_at
@@ -370,7 +370,7 @@ def test_file_of_another_release_is_written_again_with_its_rows(file: HistoryFil
     """Its cells stand in another order, but groups and other numbers are the same."""
     step(file, 1, 0)
     step(file, 2, 10)
-    other = Extract(KEY, 44, tuple(range(0, 30, 3)), 30, 40, b"described anew"[:9])
+    other = Extract(KEY, 44, tuple(range(0, 30, 3)), 30, 40, b"described otherwise"[:9])
     file.step(other, lambda: 3, lambda: np.full(EXTRACT.width, 30))
     assert file.extract() == other
     assert hours_in(file.read()) == {1: 10, 2: 20}

@@ -15,7 +15,7 @@
     +32 + 8n      | rest    | entries (`entries`), in the order of writing
 
 The valid mark with the higher number holds. When an hour is over, its rows are the present totals less the mark's: they
-are appended as an entry, and the other mark is written, with the end of that entry. What lies behind the end is void.
+are appended as an entry, and the other mark is written, with the end of that entry. Bytes behind the end are void.
 So a process that is killed at any moment leaves an hour recorded exactly once or not yet, and the next process records
 it. One process writes at a time, under the lock of the file; readers take no lock.
 
@@ -38,8 +38,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.history.entries import DAY, HOUR, Entry, composed, entries_of, numbers_of
-from flask_boxkite.history.extract import Extract
+from flask_boxkite.live.history_entries import DAY, HOUR, Entry, composed, entries_of, numbers_of
+from flask_boxkite.live.history_extract import Extract
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.state_file import new_name
 from flask_boxkite.system.files import identity, open_private, read_file, write_all
@@ -223,7 +223,7 @@ class HistoryFile:
             return now
 
     def close_hour(self, totals: Numbers) -> None:
-        """Record what the hour under way has so far, because its section begins at zero again.
+        """Record the rows of the hour under way so far, because its section begins at zero again.
 
         Nothing happens if there is no file, or another process is writing for longer than a moment.
 
@@ -313,7 +313,7 @@ class HistoryFile:
         """
         rows = totals - mark.totals
         entries, end = mark.entries, mark.end
-        if (rows < 0).any():  # counts were lost, or an older copy was put in their place: what came since is unknown
+        if (rows < 0).any():  # counts were lost, or an older copy was put in their place: the rows since are unknown
             rows = np.zeros_like(rows)
         if rows.any():
             entry = composed(HOUR, mark.hour, rows)
