@@ -37,7 +37,7 @@ LEVELS = (
     ("drift", "outcomes", "sinks"),
     ("delivery", "fairness", "performance", "records", "provision"),
     ("notify",),
-    ("exposition",),
+    ("exposition", "history"),
     ("monitoring",),
     ("page",),
     ("service",),

@@ -13,9 +13,9 @@ from flask_boxkite.cli.remote import fetch_history
 from flask_boxkite.cli.sources import token_option
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.history.file import MOST_DAYS
 from flask_boxkite.history.window import HISTORY_DAYS
 from flask_boxkite.history.wording import as_text
+from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.suggestion import counted
 
 __all__ = ["history"]

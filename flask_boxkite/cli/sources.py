@@ -14,8 +14,8 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, listed
 from flask_boxkite.cli.remote import fetch_json
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.history.file import MOST_DAYS
 from flask_boxkite.history.window import WINDOW_NAMES, is_window
+from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from flask_boxkite.live.section import Section
 from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
+from flask_boxkite.monitoring.days import observed_days
 from flask_boxkite.monitoring.observation import Observation, observe, observed_performance
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
@@ -169,7 +170,7 @@ def _observation(directory: Path, model: ExportedModel, window: str | None) -> O
         source = HistorySource(
             model.name, model.baseline, model.key, model.alpha, lambda: directory, lambda: read_directory(directory)
         )
-        return source.observe(days, time.time())
+        return observed_days(model.name, source.coarse, source.past(), days, time.time(), model.alpha)
     seen = observe(
         model.name,
         model.baseline,

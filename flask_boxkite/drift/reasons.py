@@ -23,10 +23,12 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
     """
     if state in (State.WITHIN_LIMIT, State.CALLED):
         return ""
+    slot = timeline.slot
     if state == State.UNSTEADY:
-        return "shares differ as much from minute to minute as from training: look at the last hour"
+        longer = "the last hour" if slot == "minute" else "more days"
+        return f"shares differ as much from {slot} to {slot} as from training: look at {longer}"
     if state == State.FEW_DIFFERENT_ROWS:
-        return f"few different rows among {counted(rows, 'row')}, which may be repeats: wait some minutes"
+        return f"few different rows among {counted(rows, 'row')}, which may be repeats: wait some {slot}s"
     if state == State.FEW_ROWS:
         if trained < MINIMUM_ROWS:
             return f"{counted(trained, 'training row')}; {MINIMUM_ROWS} are needed"
@@ -38,12 +40,12 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
         buckets = timeline.rows.buckets[stretch]
         share = buckets.max() / max(buckets.sum(), 1)
         return (
-            f"one row makes up {share:.0%} of {counted(rows, 'row')}: wait some minutes, and see which client sends it"
+            f"one row makes up {share:.0%} of {counted(rows, 'row')}: wait some {slot}s, and see which client sends it"
         )
     requests = float(requests_of(timeline.rows)[stretch])
     if requests >= MINIMUM_ROWS:
-        return f"{_in_requests(rows, requests)}, whose rows may be alike: wait two minutes"
-    return f"{_in_requests(rows, requests)}: wait for a second minute, or send smaller parts"
+        return f"{_in_requests(rows, requests)}, whose rows may be alike: wait two {slot}s"
+    return f"{_in_requests(rows, requests)}: wait for a second {slot}, or send smaller parts"
 
 
 def _in_requests(rows: int, requests: float) -> str:

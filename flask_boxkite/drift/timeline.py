@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +61,9 @@ class Timeline:
     rows: RowCounts | None
     now: float
     pairs: Counts | None = None
+
+    slot: ClassVar[str] = "minute"
+    """Name of the slots whose rows are compared with each other, for people."""
 
     @classmethod
     def of_sample(cls, groups: ArrayLike) -> Timeline:

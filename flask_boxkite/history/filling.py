@@ -19,8 +19,9 @@ import numpy as np
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.history.days import day_of
-from flask_boxkite.history.entries import DAY, HOUR, Entry, composed
-from flask_boxkite.history.file import (
+from flask_boxkite.history.model import baseline_of
+from flask_boxkite.live.history_entries import DAY, HOUR, Entry, composed
+from flask_boxkite.live.history_file import (
     HOURS_A_DAY,
     MOST_DAYS,
     MOST_HOURS,
@@ -29,8 +30,7 @@ from flask_boxkite.history.file import (
     Numbers,
     Stored,
 )
-from flask_boxkite.history.keeper import HOUR_SECONDS, hour_of, paths_in
-from flask_boxkite.history.model import baseline_of
+from flask_boxkite.live.history_keeper import HOUR_SECONDS, hour_of, paths_in
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.naming import STATUSES
 from flask_boxkite.records.archive import Records
@@ -44,7 +44,7 @@ __all__ = ["Filled", "fill_history"]
 
 
 class Filled(NamedTuple):
-    """What was added to the history of one model and baseline.
+    """The additions to the history of one model and baseline.
 
     Attributes:
         model: Name of the model.
@@ -71,7 +71,7 @@ def fill_history(
 ) -> list[Filled]:
     """Add hours and days that a state directory does not know, for each baseline of which it has history.
 
-    The server may run meanwhile. A second call adds nothing, unless there are more records.
+    The server may go on running. A second call adds nothing, unless there are more records.
 
     Args:
         directory: State directory of one server.
@@ -81,7 +81,7 @@ def fill_history(
         now: Returns the Unix time.
 
     Returns:
-        What was added.
+        The additions, by model and baseline.
 
     Raises:
         BoxkiteError: There is no history, or the records cannot be read, or the file cannot be written.

@@ -15,14 +15,13 @@ from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.history.coarse import coarse
 from flask_boxkite.history.days import date_of, day_of
-from flask_boxkite.history.extract import Extract
-from flask_boxkite.history.file import history_path
-from flask_boxkite.history.observation import observed_days
-from flask_boxkite.history.past import PastReader, TotalsOf
-from flask_boxkite.history.report import HistoryReport, Served, history_report
+from flask_boxkite.history.past import Past, PastReader, TotalsOf
+from flask_boxkite.history.report import HistoryReport
+from flask_boxkite.history.reporting import Served, history_report
+from flask_boxkite.live.history_extract import Extract
+from flask_boxkite.live.history_file import history_path
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import Section, SectionKey
-from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.outcomes.place import outcome_book
 
 __all__ = ["HistorySource", "baseline_of", "read_served"]
@@ -98,7 +97,8 @@ class HistorySource:
         self._latest: tuple[int, float, HistoryReport] | None = None  # one attribute, so that threads see all parts
 
     @cached_property
-    def _coarse(self) -> Baseline | None:
+    def coarse(self) -> Baseline | None:
+        """The baseline with one cell for each group, which windows of days are compared with; None if there is none."""
         return None if self._baseline is None else coarse(self._baseline)
 
     def report(self, days: int, now: float) -> HistoryReport:
@@ -124,17 +124,11 @@ class HistorySource:
             latest = self._latest = (days, now, self.report(days, now))
         return latest[2]
 
-    def observe(self, days: int, now: float) -> Observation:
-        """Return the model in the last days; raises as `report` does.
-
-        Args:
-            days: Number of days, of 24 hours each.
-            now: Present Unix time.
-        """
+    def past(self) -> Past | None:
+        """Return the past with the baseline that is served now; None if there is none; raises as `report` does."""
         reader = self._known_reader()
         path = history_path(reader.directory, self._key)
-        past = reader.read(path, _totals_in(reader.directory, self._read))
-        return observed_days(self._model, self._coarse, past, days, now, self._alpha)
+        return reader.read(path, _totals_in(reader.directory, self._read))
 
     def note(self, days: int, now: float) -> str:
         """Say since when rows are known, if that is later than the window begins; raises as `report` does."""

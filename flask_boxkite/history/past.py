@@ -1,7 +1,7 @@
 """The past of one section: its totals by day and hour, with the rows of the hour that is under way.
 
 A reader keeps the daily totals in memory, 8 bytes a number and day (2 MB for 30 features and 400 days), and the entries
-of hours compressed. A second look reads only the marks of the file, and once an hour what was appended.
+of hours compressed. A second look reads only the marks of the file, and once an hour the entries that were appended.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.history.entries import DAY, Entry
-from flask_boxkite.history.extract import Extract
-from flask_boxkite.history.file import (
+from flask_boxkite.live.history_entries import DAY, Entry
+from flask_boxkite.live.history_extract import Extract
+from flask_boxkite.live.history_file import (
     HOURS_A_DAY,
     DamagedHistoryError,
     HistoryFile,
@@ -25,7 +25,7 @@ from flask_boxkite.history.file import (
     Stored,
     mark_in,
 )
-from flask_boxkite.history.keeper import paths_in
+from flask_boxkite.live.history_keeper import paths_in
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.system.files import open_private
 
@@ -129,7 +129,7 @@ class _Known:
 
     @classmethod
     def read(cls, path: Path, before: _Known | None) -> _Known:
-        """Read a file, or only what has changed in it since *before*."""
+        """Read a file, or only its changes since *before*."""
         descriptor = open_private(path, os.O_RDONLY)
         try:
             if before is not None and _is_same(mark_in(descriptor, before.stored), before.stored.mark):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.timeline import RowCounts, Timeline
-from flask_boxkite.history.file import HOURS_A_DAY, MOST_HOURS, Numbers
-from flask_boxkite.history.keeper import HOUR_SECONDS, hour_of
 from flask_boxkite.history.past import Past
+from flask_boxkite.live.history_file import HOURS_A_DAY, MOST_HOURS, Numbers
+from flask_boxkite.live.history_keeper import HOUR_SECONDS, hour_of
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import DAY
 
@@ -37,6 +37,8 @@ class Part(NamedTuple):
 
 class DayTimeline(Timeline):
     """A timeline whose slots are days, in UTC."""
+
+    slot = "day"
 
     @cached_property
     def minutes(self) -> NDArray[np.intp]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.history.file import MOST_DAYS
+from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.values.times import DAY
 

@@ -21,7 +21,7 @@ _AGAINST = {"training": "training", "week": "the week before"}
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """Return the text of a report, in the form of `HistoryReport.to_dict`: a table of days, then what has changed."""
+    """Return the text of a report, in the form of `HistoryReport.to_dict`: a table of days, then the changes."""
     days = content["days"]
     baseline = f"baseline {content['baseline']}" if content["baseline"] else "no baseline"
     lines = [

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flask_boxkite.history.file import HISTORY, DamagedHistoryError, HistoryFile, history_path
 from flask_boxkite.live.apart import NOTE, marked, unmark
 from flask_boxkite.live.clock import Moment
+from flask_boxkite.live.history_file import HISTORY, DamagedHistoryError, HistoryFile, history_path
 from flask_boxkite.live.model_cells import FORMAT
 from flask_boxkite.live.outcome_cells import FORMAT as OUTCOMES_FORMAT
 from flask_boxkite.live.reading import Reading

@@ -20,11 +20,11 @@ from flask_boxkite.delivery import Recorders
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
-from flask_boxkite.history.extract import extract_of_model
-from flask_boxkite.history.keeper import Keeper
 from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, days_of, is_window
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.deriving import RowDeriver
+from flask_boxkite.live.history_extract import extract_of_model
+from flask_boxkite.live.history_keeper import Keeper
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.body import Body, body_of
@@ -570,7 +570,10 @@ class ModelMonitor:
 
         with _readable(window):
             if (days := days_of(window)) is not None:
-                return self._history.observe(days, self._clock())
+                from flask_boxkite.monitoring.days import observed_days
+
+                history, alpha = self._history, self.settings.drift_alpha
+                return observed_days(self.model, history.coarse, history.past(), days, self._clock(), alpha)
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
             seen = observe(

@@ -15,9 +15,9 @@ import numpy as np
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.validation import ClassValidation
-from flask_boxkite.history.extract import extract_of_outcomes
-from flask_boxkite.history.keeper import Keeper
 from flask_boxkite.live.folding import RECENT_FILE
+from flask_boxkite.live.history_extract import extract_of_outcomes
+from flask_boxkite.live.history_keeper import Keeper
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals

@@ -96,7 +96,7 @@ class _Days:
         return _LEFT + min(max(days, 0.0), float(self.number)) * self.width
 
     def scale(self) -> Iterator[str]:
-        """Write dates below the axis, at equal distances, the last one that of the last day."""
+        """Write dates below the axis, at equal distances, up to the last day."""
         step = max(-(-self.number // _MOST_DATES), 1)
         for ago in range(0, self.number, step):
             day = self.last - timedelta(days=ago)

@@ -61,7 +61,7 @@ class HistoryView:
         self._today = today
 
     def __bool__(self) -> bool:
-        """Whether there is anything to show: predictions on two days."""
+        """Return whether there is anything to show: predictions on two days."""
         return len(self._days) > 1
 
     @cached_property

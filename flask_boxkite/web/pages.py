@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import BoxkiteError, ConfigError
-from flask_boxkite.history.file import MOST_DAYS
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, is_window, seconds_of
+from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor

@@ -62,6 +62,7 @@ PUBLIC = (
     "flask_boxkite",
     "flask_boxkite.derived",
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
+    *(f"flask_boxkite.history.{module}" for module in ("report", "filling")),
     *(f"flask_boxkite.performance.{module}" for module in ("report", "challenge")),
     *(f"flask_boxkite.fairness.{module}" for module in ("counts", "coverage", "report", "verdict")),
     *(f"flask_boxkite.{module}" for module in ("notify", "records", "testing")),

@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from flask_boxkite.cli import boxkite
 from flask_boxkite.config import Settings
-from flask_boxkite.history.keeper import paths_in
+from flask_boxkite.live.history_keeper import paths_in
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import MonitoredApp
 from tests.history.site import DAY, Site, baseline_of_numbers
@@ -123,7 +123,7 @@ def test_history_is_filled_by_a_command(site: Site, tmp_path: Path) -> None:
     (path,) = paths_in(directory)
     whole = json.loads(command("history", "--state-dir", tmp_path, "--format", "json").output)["models"]
 
-    from flask_boxkite.history.file import HistoryFile
+    from flask_boxkite.live.history_file import HistoryFile
 
     file = HistoryFile(path)
     stored = file.read()

@@ -14,21 +14,21 @@ import pytest
 
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.history import file as file_module
-from flask_boxkite.history.entries import composed, entries_of, numbers_of
-from flask_boxkite.history.extract import Extract
-from flask_boxkite.history.file import (
+from flask_boxkite.history.past import PastReader
+from flask_boxkite.live.folding import is_ours
+from flask_boxkite.live.history_entries import composed, entries_of, numbers_of
+from flask_boxkite.live.history_extract import Extract
+from flask_boxkite.live.history_file import (
     MOST_DAYS,
     MOST_HOURS,
     DamagedHistoryError,
     HistoryFile,
+    HistoryLimits,
     Stored,
     history_path,
     most_bytes,
 )
-from flask_boxkite.history.keeper import paths_in
-from flask_boxkite.history.past import PastReader
-from flask_boxkite.live.folding import is_ours
+from flask_boxkite.live.history_keeper import paths_in
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.naming import DAMAGED
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, stop_at
@@ -36,6 +36,7 @@ from tests.history.site import BEGIN, DAY, HOUR, Site, baseline_of_numbers
 
 KEY = SectionKey("model", "m", "none")
 EXTRACT = Extract(KEY, 30, tuple(range(0, 20, 2)), 20, 30, b"described")
+SMALL = HistoryLimits(48, 20, 8)
 KILLS = int(os.environ.get("BOXKITE_TEST_KILLS", "25"))
 
 
@@ -103,17 +104,9 @@ def test_four_hundred_days_are_as_they_were(tmp_path: Path) -> None:
         assert path.stat().st_size <= most_bytes(HistoryFile(path).extract())
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep 48 hours and 20 days."""
-    for name, number in (("MOST_HOURS", 48), ("MOST_DAYS", 20), ("_SLACK", 8)):
-        monkeypatch.setattr(file_module, name, number)
-
-
-@pytest.mark.usefixtures("small")
 def test_reader_sees_the_same_with_and_without_memory(tmp_path: Path) -> None:
     """It reads only what is new, also when the file is written again."""
-    file = HistoryFile(history_path(tmp_path, KEY))
+    file = HistoryFile(history_path(tmp_path, KEY), SMALL)
     step(file, 0, 0)
     reader = PastReader(tmp_path)
     for hour in range(1, 300):
@@ -127,8 +120,8 @@ def test_reader_sees_the_same_with_and_without_memory(tmp_path: Path) -> None:
             }
 
 
-@pytest.mark.usefixtures("small")
-def test_size_is_bounded_and_the_last_days_stay(file: HistoryFile) -> None:
+def test_size_is_bounded_and_the_last_days_stay(tmp_path: Path) -> None:
+    file = HistoryFile(history_path(tmp_path, KEY), SMALL)
     hours = 50 * 24
     rng = np.random.default_rng(0)
     total, largest = np.zeros(EXTRACT.width, np.int64), 0
@@ -137,7 +130,7 @@ def test_size_is_bounded_and_the_last_days_stay(file: HistoryFile) -> None:
         file.step(EXTRACT, lambda hour=hour: hour, lambda total=total: total)  # type: ignore[misc]
         largest = max(largest, file.path.stat().st_size)
         total = total + (rows[hour] if hour < hours else 0)
-    assert largest <= most_bytes(EXTRACT)
+    assert largest <= most_bytes(EXTRACT, SMALL)
 
     stored = file.read()
     by_hour = stored.of_hours()
@@ -208,13 +201,11 @@ def test_death_before_any_step_leaves_each_hour_once(tmp_path: Path) -> None:
         pytest.fail("the process never ended by itself")
 
 
-def test_death_while_the_file_is_written_again_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_module, "MOST_HOURS", 4)
-    monkeypatch.setattr(file_module, "_SLACK", 2)
+def test_death_while_the_file_is_written_again_loses_nothing(tmp_path: Path) -> None:
     for number in range(1, 80):
         directory = tmp_path / str(number)
         directory.mkdir()
-        file = HistoryFile(history_path(directory, KEY))
+        file = HistoryFile(history_path(directory, KEY), HistoryLimits(4, 20, 2))
         for hour in range(4):
             step(file, hour, 10 * hour)
 
@@ -370,7 +361,7 @@ def test_file_of_another_release_is_written_again_with_its_rows(file: HistoryFil
     """Its cells stand in another order, but groups and other numbers are the same."""
     step(file, 1, 0)
     step(file, 2, 10)
-    other = Extract(KEY, 44, tuple(range(0, 30, 3)), 30, 40, b"described anew"[:9])
+    other = Extract(KEY, 44, tuple(range(0, 30, 3)), 30, 40, b"described otherwise"[:9])
     file.step(other, lambda: 3, lambda: np.full(EXTRACT.width, 30))
     assert file.extract() == other
     assert hours_in(file.read()) == {1: 10, 2: 20}

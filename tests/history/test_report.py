@@ -16,9 +16,9 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.history.coarse import coarse
 from flask_boxkite.history.days import date_of, day_of
 from flask_boxkite.history.filling import fill_history
-from flask_boxkite.history.keeper import paths_in
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.history.window import days_of, is_window, seconds_of
+from flask_boxkite.live.history_keeper import paths_in
 from flask_boxkite.values.times import DAY as DAY_SECONDS
 from tests.history.site import DAY, HOUR, Site, baseline_of_numbers
 
@@ -257,9 +257,8 @@ def test_model_without_a_baseline_has_its_traffic(tmp_path: Path) -> None:
     from tests.live.directories import same_directory
 
     store = Store(same_directory(tmp_path / "state", clock=site.clock.moment), site.clock.uptime, site.clock)
-    app = AppMonitor(
-        Settings.from_mapping({"BOXKITE_SINK": "none"}), "app", {"bare": None}, store=store, clock=site.clock
-    )
+    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
+    app = AppMonitor(settings, "app", {"bare": None}, store=store, clock=site.clock)
     app.model("bare").log_prediction(None, [1.0], 0.5)
     report = app.model("bare").history()
     assert [day.rows["ok"] for day in report.days] == [1]
@@ -292,9 +291,8 @@ def test_coarse_baseline_judges_as_the_fine_one(tmp_path: Path) -> None:
 def test_lost_history_is_filled_from_records(tmp_path: Path) -> None:
     """The same numbers as before, apart from capture errors; a second time, nothing is added."""
     baseline_of_numbers(tmp_path / "b.prom")
-    site = Site(
-        tmp_path / "state", tmp_path / "b.prom", sink="file", log_dir=str(tmp_path / "logs"), log_ttl_days=36500
-    )
+    logs = {"sink": "file", "log_dir": str(tmp_path / "logs"), "log_ttl_days": 36500}
+    site = Site(tmp_path / "state", tmp_path / "b.prom", **logs)
     rng = np.random.default_rng(5)
     traffic(site, 40, rng, a_day=30)
     assert site.app.recorders.flush(30.0) == 0
@@ -318,9 +316,8 @@ def test_lost_history_is_filled_from_records(tmp_path: Path) -> None:
     assert site.model.drift("30d")["x"].live_rows == pytest.approx(30 * 30, abs=5)
     site.go(HOUR)
     site.predict(0.3)
-    assert sum(day.rows["ok"] for day in site.model.history(60).days) == sum(
-        site.asked[filled[0].baseline].rows.values()
-    )
+    whole = sum(site.asked[filled[0].baseline].rows.values())
+    assert sum(day.rows["ok"] for day in site.model.history(60).days) == whole
 
 
 def test_filling_needs_a_history(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@
     +32 + 8n      | rest    | entries (`entries`), in the order of writing
 
 The valid mark with the higher number holds. When an hour is over, its rows are the present totals less the mark's: they
-are appended as an entry, and the other mark is written, with the end of that entry. What lies behind the end is void.
+are appended as an entry, and the other mark is written, with the end of that entry. Bytes behind the end are void.
 So a process that is killed at any moment leaves an hour recorded exactly once or not yet, and the next process records
 it. One process writes at a time, under the lock of the file; readers take no lock.
 
@@ -38,8 +38,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.history.entries import DAY, HOUR, Entry, composed, entries_of, numbers_of
-from flask_boxkite.history.extract import Extract
+from flask_boxkite.live.history_entries import DAY, HOUR, Entry, composed, entries_of, numbers_of
+from flask_boxkite.live.history_extract import Extract
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.state_file import new_name
 from flask_boxkite.system.files import identity, open_private, read_file, write_all
@@ -52,6 +52,7 @@ __all__ = [
     "MOST_HOURS",
     "DamagedHistoryError",
     "HistoryFile",
+    "HistoryLimits",
     "Mark",
     "Stored",
     "history_path",
@@ -68,9 +69,6 @@ MOST_DAYS = 400
 
 HOURS_A_DAY = 24
 
-_SLACK = 48
-"""Number of entries of hours beyond these before the file is written again."""
-
 _FORMAT = 1
 _MAGIC = b"boxhist\n"
 _HEADER = struct.Struct("<8sIIII8x")
@@ -79,6 +77,23 @@ _CHECKSUM = struct.Struct("<I")
 _PATIENCE_SECONDS = 0.05
 
 Numbers = NDArray[np.int64]
+
+
+class HistoryLimits(NamedTuple):
+    """The limits of a file.
+
+    Attributes:
+        hours: Number of hours that stay.
+        days: Number of days that stay.
+        slack: Number of entries of hours beyond these before the file is written again.
+    """
+
+    hours: int = MOST_HOURS
+    days: int = MOST_DAYS
+    slack: int = 48
+
+
+_USUAL = HistoryLimits()
 
 
 class DamagedHistoryError(Exception):
@@ -141,12 +156,12 @@ def history_path(directory: Path, key: SectionKey) -> Path:
     return directory / f"{HISTORY}{digest}"
 
 
-def most_bytes(extract: Extract) -> int:
+def most_bytes(extract: Extract, limits: HistoryLimits = _USUAL) -> int:
     """Return the size that a file never exceeds while each hour has fewer than 2^32 rows.
 
     1,289·(4·n + 64) for the entries of n numbers, 16·n for the marks, and the description.
     """
-    entries = (MOST_HOURS + MOST_DAYS + _SLACK + 1) * (4 * extract.width + 64)
+    entries = (limits.hours + limits.days + limits.slack + 1) * (4 * extract.width + 64)
     return entries + 2 * _mark_size(extract) + _HEADER.size + len(extract.dump()) + len(extract.description)
 
 
@@ -155,10 +170,12 @@ class HistoryFile:
 
     Args:
         path: Path of the file.
+        limits: Limits of the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: HistoryLimits = _USUAL) -> None:
         self.path = path
+        self._limits = limits
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -223,7 +240,7 @@ class HistoryFile:
             return now
 
     def close_hour(self, totals: Numbers) -> None:
-        """Record what the hour under way has so far, because its section begins at zero again.
+        """Record the rows of the hour under way so far, because its section begins at zero again.
 
         Nothing happens if there is no file, or another process is writing for longer than a moment.
 
@@ -255,7 +272,7 @@ class HistoryFile:
                 raise OSError(msg)
             stored = self.read()
             both = sorted([*stored.entries, *entries], key=_start_of)
-            self._replace(stored.extract, stored.mark, _kept(stored._replace(entries=both)))
+            self._replace(stored.extract, stored.mark, _kept(stored._replace(entries=both), self._limits))
 
     def set_aside(self) -> None:
         """Rename a damaged file; it replaces one that was renamed before.
@@ -313,7 +330,7 @@ class HistoryFile:
         """
         rows = totals - mark.totals
         entries, end = mark.entries, mark.end
-        if (rows < 0).any():  # counts were lost, or an older copy was put in their place: what came since is unknown
+        if (rows < 0).any():  # counts were lost, or an older copy was put in their place: the rows since are unknown
             rows = np.zeros_like(rows)
         if rows.any():
             entry = composed(HOUR, mark.hour, rows)
@@ -322,7 +339,7 @@ class HistoryFile:
         fresh = Mark(entries, mark.number + 1, end, hour, totals if after is None else after)
         write_all(descriptor, _packed(fresh), marks + fresh.number % 2 * _mark_size(extract))
 
-        if entries > MOST_HOURS + _SLACK:
+        if entries > self._limits.hours + self._limits.slack:
             self._rewrite(extract)
 
     def _rewrite(self, extract: Extract) -> None:
@@ -330,7 +347,7 @@ class HistoryFile:
         stored = self.read()
         if stored.extract.width != extract.width:
             raise DamagedHistoryError
-        self._replace(extract, stored.mark, _kept(stored))
+        self._replace(extract, stored.mark, _kept(stored, self._limits))
 
     def _replace(self, extract: Extract, mark: Mark, entries: Sequence[Entry]) -> None:
         """Write the file under another name and rename it."""
@@ -444,14 +461,14 @@ def _start_of(entry: Entry) -> int:
     return entry.number * HOURS_A_DAY if entry.kind == DAY else entry.number
 
 
-def _kept(stored: Stored) -> list[Entry]:
+def _kept(stored: Stored, limits: HistoryLimits) -> list[Entry]:
     """Return the entries that stay: the last days, into which the rows of older hours go, and the last hours."""
     hours, days = stored.of_hours(), stored.of_days()
-    for number in list(hours)[: -MOST_HOURS or None]:
+    for number in list(hours)[: -limits.hours]:
         day = number // HOURS_A_DAY
         days[day] = [*days.pop(day, ()), *hours.pop(number)]
 
-    kept = [(DAY, number, own) for number, own in list(days.items())[-MOST_DAYS:]]
+    kept = [(DAY, number, own) for number, own in list(days.items())[-limits.days :]]
     kept += [(HOUR, number, own) for number, own in hours.items()]
     return [_joined(kind, number, own, stored.sum_of) for kind, number, own in kept]
 

@@ -16,8 +16,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from flask_boxkite.history.extract import Extract
-from flask_boxkite.history.file import HISTORY, DamagedHistoryError, HistoryFile, Numbers, history_path
+from flask_boxkite.live.history_extract import Extract
+from flask_boxkite.live.history_file import HISTORY, DamagedHistoryError, HistoryFile, Numbers, history_path
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.store import Store
 from flask_boxkite.system.faults import warn_of
@@ -70,7 +70,7 @@ class Keeper:
         """Record the hour that is over, if one is and no other process is just recording it; never raises."""
         try:
             directory = self._store.directory()
-            # A process whose counts others cannot see must not record what it alone sees.
+            # A process whose counts others cannot see must not record them.
             if directory is None or (self._totals is None and not self._store.file()):
                 return
             if self._hour != (directory, self._now()):
