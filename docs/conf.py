@@ -5,18 +5,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from pygments.lexer import inherit
 from pygments.lexers.promql import PromQLLexer
 from pygments.token import Name
 from sphinx.application import Sphinx
 
 from flask_boxkite import __version__
-
-# For the directives in `generated`.
-sys.path.insert(0, str(Path(__file__).parent))
 
 project = "flask-boxkite"
 copyright = "the authors of flask-boxkite"
@@ -27,7 +21,6 @@ extensions = [
     "pallets_sphinx_themes",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "generated",
 ]
 # Dashes alone: quotes stay as they are written.
 smartquotes_action = "D"

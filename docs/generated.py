@@ -1,19 +1,25 @@
-"""Directives of reference pages, which write Markdown from the code: ``{settings}`` and ``{command}``."""
+"""The generated parts of reference pages, as plain Markdown, which GitHub shows as well as the site does.
+
+``python docs/generated.py`` writes each part anew, between ``<!-- generated: KIND NAMES -->`` and
+``<!-- end of generated -->``: ``settings`` by their names, a ``command``, the ``names`` of a public module. A test
+compares the pages with the code.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import click
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 from flask_boxkite.cli import boxkite
 from flask_boxkite.config import Settings
+
+PAGES = tuple(Path(__file__).parent.glob("reference/*.md"))
 
 TYPES = {
     "bool": "true or false",
@@ -29,19 +35,27 @@ TYPES = {
 }
 """Words for the types of settings, by their annotations."""
 
+_PART = re.compile(
+    r"(?P<begin><!-- generated: (?P<kind>\w+) (?P<names>[^\n]*) -->\n)"
+    r".*?(?P<end><!-- end of generated -->)",
+    re.S,
+)
 _ENTRY = re.compile(
     r"(?P<name>\w+): ``BOXKITE_\w+``(?: \((?P<default>.*?)\))?: (?P<meaning>.*)", re.S
 )
 
 
-class SettingEntries(SphinxDirective):
-    """The settings that its lines name, from the docstring of `Settings`."""
+def renewed(page: str) -> str:
+    """Return a page with its generated parts as the code has them."""
 
-    has_content = True
+    def part(found: re.Match[str]) -> str:
+        lines = "\n".join(PARTS[found["kind"]](found["names"].split())).strip()
+        return f"{found['begin']}\n{lines}\n\n{found['end']}"
 
-    def run(self) -> list[nodes.Node]:
-        """Return an entry for each."""
-        return self.parse_text_to_nodes("\n".join(setting_entries(self.content)))
+    return _PART.sub(part, page)
+
+
+# --- settings ----------------------------------------------------------------------------------------
 
 
 def setting_entries(names: Iterable[str]) -> Iterator[str]:
@@ -50,9 +64,9 @@ def setting_entries(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         default, meaning = known[name]
         default = "none" if default in (None, "None") else code(default)
-        yield f"```{{confval}} BOXKITE_{name.upper()}"
-        yield from (f":type: {TYPES[Settings.__annotations__[name]]}", f":default: {default}", "")
-        yield from (code(meaning[0].upper() + meaning[1:]), "```", "")
+        yield f"### `BOXKITE_{name.upper()}`"
+        yield from ("", f"*{TYPES[Settings.__annotations__[name]]}*; default: {default}", "")
+        yield from (*wrapped(code(meaning[0].upper() + meaning[1:])), "")
 
 
 def settings() -> dict[str, tuple[str | None, str]]:
@@ -65,33 +79,63 @@ def settings() -> dict[str, tuple[str | None, str]]:
     return {entry["name"]: (entry["default"], entry["meaning"]) for entry in entries if entry}
 
 
-class Command(SphinxDirective):
-    """A command: its description, usage, options, and examples, as its help has them."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Return the parts."""
-        return self.parse_text_to_nodes(
-            "\n".join(command_help(boxkite.commands[self.arguments[0]]))
-        )
+# --- commands ----------------------------------------------------------------------------------------
 
 
-def command_help(command: click.Command) -> Iterator[str]:
-    """Yield the lines that say what a command does."""
-    context = click.Context(command, info_name=f"flask boxkite {command.name}", show_default=True)
-    yield from ("```text", context.get_usage().removeprefix("Usage: "), "```", "")
-    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+def command_help(names: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that say what commands do: usage, description, examples and options, as their help has them."""
+    for name in names:
+        command = boxkite.commands[name]
+        context = click.Context(command, info_name=f"flask boxkite {name}", show_default=True)
+        usage = " ".join(context.get_usage().removeprefix("Usage: ").split())
+        yield from ("```text", usage, "```", "")
+        yield from described(inspect.cleandoc(command.help or ""))
+        for option in command.params:
+            if isinstance(option, click.Option) and (record := option.get_help_record(context)):
+                lines = textwrap.wrap(f"`{record[0]}`: {escaped(record[1])}", WIDTH)
+                yield from (f"- {lines[0]}", *(f"  {line}" for line in lines[1:]))
+
+
+def described(text: str) -> Iterator[str]:
+    """Yield the lines of a help text; its examples may need servers, so they are not run."""
+    for paragraph in text.split("\n\n"):
         lines = paragraph.removeprefix("\b\n").split("\n")
         if lines[0] == "Examples:":
-            yield from ("```sh", *textwrap.dedent("\n".join(lines[1:])).split("\n"), "```", "")
+            examples = textwrap.dedent("\n".join(lines[1:])).split("\n")
+            yield from ("<!-- not run: it is from the help -->", "```sh", *examples, "```", "")
         else:
-            yield from (escaped(" ".join(lines)), "")
+            yield from (*wrapped(escaped(" ".join(lines))), "")
 
-    yield from (f"```{{program}} {context.info_name}", "```", "")
-    for option in command.params:
-        if isinstance(option, click.Option) and (record := option.get_help_record(context)):
-            yield from (f"```{{option}} {record[0]}", escaped(record[1]), "```", "")
+
+# --- modules -----------------------------------------------------------------------------------------
+
+
+def public_names(modules: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a table of the public names of modules, each with the first line of its docstring."""
+    yield from ("| name | |", "|---|---|")
+    for name in modules:
+        module = importlib.import_module(name)
+        for each in module.__all__:
+            item = getattr(module, each)
+            is_documented = inspect.isclass(item) or inspect.isroutine(item)
+            text = inspect.cleandoc(item.__doc__ or "") if is_documented else ""
+            first = " ".join(text.partition("\n\n")[0].split())
+            yield f"| `{each}` | {code(first).replace('|', chr(92) + '|')} |"
+
+
+PARTS: Mapping[str, Callable[[Iterable[str]], Iterator[str]]] = {
+    "settings": setting_entries,
+    "command": command_help,
+    "names": public_names,
+}
+"""Functions that yield the lines of a part, by its kind."""
+
+WIDTH = 118
+
+
+def wrapped(text: str) -> list[str]:
+    """Return the lines of a paragraph."""
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def code(text: str) -> str:
@@ -104,8 +148,6 @@ def escaped(text: str) -> str:
     return re.sub(r"(--[\w-]+)", r"`\1`", re.sub(r"([*_<>\[\]`])", r"\\\1", text))
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directives."""
-    app.add_directive("settings", SettingEntries)
-    app.add_directive("command", Command)
-    return {"parallel_read_safe": True}
+if __name__ == "__main__":
+    for path in PAGES:
+        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import click
@@ -54,6 +56,31 @@ def section(text: str, heading: str) -> str:
     """Return the text below a heading, up to the next of its level or above."""
     level = heading.partition(" ")[0]
     return re.split(rf"^#{{1,{len(level)}}} ", text.partition(f"\n{heading}\n")[2], flags=re.M)[0]
+
+
+# --- Generated parts ------------------------------------------------------------------------------------------------
+
+
+def generated() -> ModuleType:
+    """Return the module beside the pages that writes their generated parts."""
+    spec = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "parts"), [("settings", 7), ("commands", 11), ("api", 9)])
+def test_the_generated_parts_are_as_the_code_has_them(name: str, parts: int) -> None:
+    """Run ``python docs/generated.py`` after a change of settings, commands or public names."""
+    text = page(name)
+    assert generated().renewed(text) == text
+    assert text.count("<!-- generated: ") == text.count("<!-- end of generated -->") == parts
+
+
+def test_the_api_page_has_a_table_for_each_module() -> None:
+    assert tuple(re.findall(r"^<!-- generated: names (.*) -->$", page("api"), re.M)) == PUBLIC
 
 
 # --- API ------------------------------------------------------------------------------------------------------------
@@ -130,8 +157,8 @@ def shown_default(name: str) -> str:
 
 
 def test_the_settings_are_all_there_once() -> None:
-    blocks = re.findall(r"^```\{settings\}\n(.*?)^```$", page("settings"), re.M | re.S)
-    assert sorted(" ".join(blocks).split()) == sorted(FIELDS)
+    parts = re.findall(r"^<!-- generated: settings (.*) -->$", page("settings"), re.M)
+    assert sorted(" ".join(parts).split()) == sorted(FIELDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -327,7 +354,7 @@ def test_the_alerts_have_the_numbers_of_the_code(sentence: str) -> None:
 def test_the_commands_are_all_there() -> None:
     """The page makes each entry, with its options, from the command itself."""
     text = page("commands")
-    commands = re.findall(r"^```\{command\} (.*)$", text, re.M)
+    commands = re.findall(r"^<!-- generated: command (.*) -->$", text, re.M)
 
     assert sorted(commands) == sorted(boxkite.commands)
     assert re.findall(r"^## (.*)$", text, re.M) == commands
