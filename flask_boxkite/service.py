@@ -185,7 +185,7 @@ class ModelMonitoringService:
             segments: Variables whose rows are also counted and judged apart for each of their values, of at most ten
                 values or groups; all other rows together: names of features, outputs or derived variables. A column
                 that *exclude* names, too, only segments rows: requests bring it by its name, or the view by
-                ``monitor.observe(country="SE")``. A mapping gives the training values of what is no column:
+                ``monitor.observe(country="SE")``. A mapping gives training values that are no column:
                 ``{"country": countries, "age": None}``. Counts come from a random sample of 50,000 rows.
             ignore: Names of variables (features and outputs) that are counted, but not judged: they raise no alert, and
                 their share of the false-alarm probability goes to the others. ``BOXKITE_VARIABLES`` may take this, and

@@ -7,21 +7,15 @@ values have a segment each, and all other rows share one more.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 
-if TYPE_CHECKING:
-    from flask_boxkite.baseline.contents import BaselineContents
-
-__all__ = ["MOST_SEGMENTS", "Segmentation", "possible_segments", "segment_of_cells", "with_group_counts"]
+__all__ = ["MOST_SEGMENTS", "Segmentation", "possible_segments", "segment_of_cells"]
 
 MOST_SEGMENTS = 10
 """Most values with a segment each."""
@@ -72,30 +66,6 @@ class Segmentation:
         """Return the side and the name of the variable."""
         return variables[self.variable].side, variables[self.variable].name
 
-    def baselines(self, whole: BaselineContents) -> tuple[BaselineContents, ...]:
-        """Return a baseline for each of *counts*, whose bins are the groups.
-
-        Args:
-            whole: Baseline that has this segmentation.
-        """
-        return tuple(
-            replace(
-                with_group_counts(whole, own),
-                rows=_rows(whole, own),
-                row_collisions=collisions,
-                validation=None,
-                pairs=(),
-                segmentations=(),
-            )
-            for own, collisions in zip(self.counts, self.collisions, strict=True)
-        )
-
-
-def _rows(whole: BaselineContents, counts: Sequence[int]) -> int:
-    """Return the rows of a segment: the most that any variable has."""
-    ends = accumulate((len(item.groups) for item in whole.distributions), initial=0)
-    return max(sum(counts[start:stop]) for start, stop in pairwise(ends))
-
 
 def possible_segments(item: Distribution) -> tuple[str, ...]:
     """Return the segments by a variable: groups of numbers and moments, or its most frequent categories.
@@ -130,35 +100,3 @@ def segment_of_cells(item: Distribution, segments: Sequence[str]) -> bytes:
             for cell in range(group.start, group.stop):
                 numbers[cell] = places.get(group.name, others)
     return bytes(numbers)
-
-
-def with_group_counts(baseline: BaselineContents, counts: Sequence[int]) -> BaselineContents:
-    """Return a baseline with the same groups, whose bins are the groups, with other counts.
-
-    Args:
-        baseline: Baseline of the groups.
-        counts: Rows by the groups of all variables, one variable after the other.
-    """
-    items: list[Distribution] = []
-    start = 0
-    for item in baseline.distributions:
-        items.append(_with_groups(item, counts[start : start + len(item.groups)]))
-        start += len(item.groups)
-    features = len(baseline.features)
-    return replace(baseline, features=tuple(items[:features]), outputs=tuple(items[features:]))
-
-
-def _with_groups(item: Distribution, counts: Sequence[int]) -> Distribution:
-    if isinstance(item, Continuous):
-        *bins, missing, invalid = counts
-        bounds = tuple(bound for bound in item.group_bounds if math.isfinite(bound))
-        return replace(item, upper_bounds=bounds, counts=tuple(bins), missing=missing, invalid=invalid)
-    *named, rare, unseen, missing, invalid = counts
-    item = replace(item, rare=rare, unseen=unseen, missing=missing, invalid=invalid)
-    if not item.group_sizes:
-        return replace(item, categories=item.categories[: len(named)], counts=tuple(named))
-    # A group of several categories has no name as one category: its first one takes all of its rows.
-    own: list[int] = []
-    for count, size in zip(named, item.group_sizes, strict=True):
-        own += [count, *[0] * (size - 1)]
-    return replace(item, counts=tuple(own))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.segment_baselines import segment_baselines
 from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.segment_wording import as_markdown, as_text
@@ -170,7 +171,7 @@ class SegmentJudge:
     def __init__(self, model: str, baseline: Baseline, item: Segmentation) -> None:
         self._model, self._whole = model, baseline
         self.item, self.names = item, item.names
-        self.baselines = [Baseline.of(contents) for contents in item.baselines(baseline)]
+        self.baselines = [Baseline.of(contents) for contents in segment_baselines(baseline, item)]
         self.trained = [Trained(own.variables) for own in self.baselines]
         self.tests = max(sum(own.rows >= MINIMUM_ROWS for own in self.baselines), 1)
         self.variables = [each for place, each in enumerate(baseline.variables) if place != item.variable]

@@ -34,7 +34,7 @@ Segments = Collection[str] | Mapping[str, Any]
 
 
 class Wanted(NamedTuple):
-    """The segments that a user wants, and what they make of other options.
+    """The segments that a user wants, and the other options with all that follows from them.
 
     Attributes:
         names: Names of the variables.
