@@ -1,7 +1,7 @@
 """Which rows have an outcome: selected ones, others, or both.
 
 Outcomes often depend on the selection: of loans, only the granted ones are paid back. Then all rows with an outcome are
-selected, so every true positive rate is 1, whatever the model does.
+selected, and every true positive rate is 1.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def compare(
         alpha: Probability that one test of two equal rates calls them different.
         limits: Limits of size.
         has_outcomes: Whether actual values are known of any group, so that true positive rates are compared.
-        flaws: Reasons for which a measure has ``not enough data``, whatever the counts are.
+        flaws: Reasons for which a measure has ``not enough data``, with any counts.
 
     >>> women, men = GroupCounts("women", 4000, 1240), GroupCounts("men", 5000, 2600)
     >>> [item.verdict for item in compare(women, men, alpha=0.001, limits=Limits(), has_outcomes=False)]

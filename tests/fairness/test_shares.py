@@ -75,9 +75,9 @@ def test_intervals_hold_the_true_value_as_often_as_they_say(
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.001 / 4, 1e-5 / 4], ids=str)
-@pytest.mark.parametrize("size", [(30, 120), (30, 300)], ids=str)
+@pytest.mark.parametrize("size", [(30, 60), (30, 200)], ids=str)
 def test_equal_groups_are_called_different_no_more_often_than_alpha(size: tuple[int, int], alpha: float) -> None:
-    """By all tables; the test of pooled proportions would do so up to 600 times as often."""
+    """By all tables; the test of pooled proportions would do so tens of times as often."""
     n, m = size
     chances = np.array([[chance_of(Share(a, n), Share(b, m)) for b in range(m + 1)] for a in range(n + 1)])
     for p in (0.02, 0.1, 0.3, 0.5, 0.95):

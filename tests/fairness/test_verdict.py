@@ -108,9 +108,9 @@ def test_alpha_is_divided_among_rates_of_groups_with_enough_rows() -> None:
 
 
 def test_equal_groups_are_called_unequal_no_more_often_than_alpha(rng: np.random.Generator) -> None:
-    """In 1,000 reports on five small groups and two rates, at a high alpha with limits of nothing."""
+    """In 500 reports on five small groups and two rates, at a high alpha with limits of nothing."""
     calls = 0
-    for _ in range(1000):
+    for _ in range(500):
         groups = []
         for name, rows in zip("abcdef", (2000, 300, 100, 60, 40, 30), strict=True):
             positives = int(rng.binomial(rows, 0.4))
@@ -119,8 +119,8 @@ def test_equal_groups_are_called_unequal_no_more_often_than_alpha(rng: np.random
             groups.append(GroupCounts(name, rows, selected, rows, positives, hits))
         found = report(*groups, alpha=0.1, has_outcomes=True, limits=Limits(1.0, 0.0))
         calls += found.verdict == "unequal"
-    # Three standard errors of 1,000 reports are 0.03.
-    assert calls / 1000 <= 0.13
+    # Three standard errors of 500 reports are 0.04.
+    assert calls / 500 <= 0.14
     assert calls > 0
 
 
