@@ -110,6 +110,16 @@ def test_a_model_is_unknown_if_all_that_is_judged_is() -> None:
     )
 
 
+def test_a_report_of_ignored_variables_alone_judges_nothing() -> None:
+    """As of `compare`, where the others could not be compared."""
+    city = Discrete("city", ("Bonn", "Ulm"), (500, 500))
+    policies = Baseline((city, replace(city, name="zip")), (), 1000).with_policies({"city": {"ignore": True}}).policies
+    baseline, cells = Baseline((city,), (), 1000, policies=policies), np.array([300, 200, 0, 0, 0, 0])
+    view = ModelView("m", baseline, drift_report("m", baseline, cells, alpha=1e-5), cells, when="in the file")
+    text = plain(comparison_html("rows.csv", view, 0.0))
+    assert "No variable is judged in the file. 1 is ignored." in text
+
+
 def test_the_report_to_keep_shows_them_too(scene: Scene) -> None:
     report = scene.monitor.drift()
     model = scene.app.extensions["boxkite"].monitor.model(None)
