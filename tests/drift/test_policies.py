@@ -32,7 +32,11 @@ TABLE: dict[str, tuple[dict[str, Any], str]] = {
 """Policy and verdict of each variable."""
 
 POLICIES = {name: policy for name, (policy, _) in TABLE.items() if policy}
-VERDICTS = {name: verdict for name, (_, verdict) in TABLE.items()} | {"row": "stable"}
+NUMBERS_OF_ROWS = {"row": {"weight": 4}, "ignored row": {"ignore": True}}
+"""Policies of numbers, which are different in each row, and as in training."""
+
+POLICIES |= NUMBERS_OF_ROWS
+VERDICTS = {name: verdict for name, (_, verdict) in TABLE.items()} | {"row": "stable", "ignored row": "ignored"}
 NUMBERS = {-1: "ignored", 0: "not enough data", 1: "stable", 2: "shifted", 3: "drifted", 4: "major"}
 
 
@@ -40,7 +44,7 @@ def flags(rng: np.random.Generator, rows: int, share: float) -> dict[str, Any]:
     """Return flags of exactly a share of the rows, a steady one, and numbers that make rows differ."""
     shares = {**dict.fromkeys(TABLE, share), "steady": 0.5}
     table = {name: rng.permutation(np.arange(rows) < own * rows).astype(str) for name, own in shares.items()}
-    return {**table, "row": rng.random(rows)}
+    return {**table, **{name: rng.random(rows) for name in NUMBERS_OF_ROWS}}
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +99,21 @@ def test_records(tmp_path: Path, judged: tuple[Baseline, Any], table: list[dict[
 
 @pytest.mark.peers
 def test_rules(tmp_path: Path, judged: tuple[Baseline, Any], table: list[dict[str, Any]]) -> None:
-    """An alert fires for the same variables that `drifted` has."""
+    """An alert fires for the same variables that `drifted` has; limits of Kolmogorov-Smirnov are by weight, too."""
     baseline, variables = judged
-    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("1h",), hold="0s")), "5m")
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("20m",), hold="0s")), "20m")
     replica = Replica(baseline, [list(row.values()) for row in table], variables=variables)
-    found, anywhere, alerts = rules.evaluate(
-        [replica],
-        ["boxkite:feature:verdict", "boxkite:feature:verdict_any", 'ALERTS{alertstate="firing"}'],
+    names = ("verdict", "verdict_any", "ks_limit")
+    found, anywhere, limits, alerts = rules.evaluate(
+        [replica], [*(f"boxkite:feature:{name}" for name in names), 'ALERTS{alertstate="firing"}']
     )
 
     for samples in (found, anywhere):
         assert {labels["feature"]: NUMBERS[int(value)] for labels, value in samples} == VERDICTS
+    report = replica.service.drift()
+    assert {labels["feature"]: value for labels, value in limits} == pytest.approx(
+        {name: report[name].distances.kolmogorov_smirnov_limit for name in NUMBERS_OF_ROWS}
+    )
     moved = {name for name, verdict in VERDICTS.items() if verdict in ("drifted", "major")}
     assert {(labels["alertname"], labels["feature"]) for labels, _ in alerts} == {
         ("BoxkiteFeatureDrift", name) for name in moved
@@ -123,9 +131,9 @@ def test_the_order_is_by_verdict_then_by_weight_times_size(plain: Baseline, tabl
     assert names[2:4] == ["important", "plain"]
     assert names[4:6] == ["heavy and tolerant", "tolerant"]
     assert set(names[6:9]) == {"unimportant", "steady", "row"}
-    assert set(names[9:]) == {"ignored", "useless"}
+    assert set(names[9:]) == {"ignored", "useless", "ignored row"}
     assert [item.name for item in report.drifted] == names[:4]
-    judged_weight = 1 + 1e-12 + 5 + 1 + 1 + 1 + 2 + 1 + 1
+    judged_weight = 1 + 1e-12 + 5 + 1 + 1 + 1 + 2 + 1 + 4
     assert report.drifted_share == pytest.approx((1 + 1 + 5 + 1) / judged_weight)
 
 

@@ -565,6 +565,27 @@ def test_dispersions_of_few_different_rows_are_those_of_parts(rng: np.random.Gen
     assert one == pytest.approx(200)  # all that it can be: one row, 200 times
 
 
+def test_each_variable_has_its_own_probability(rng: np.random.Generator) -> None:
+    """Of two variables with the same counts, as if each were alone."""
+    slots = good(4, rng)
+    slots[0] = [200, 0, 0, 0, 0]
+    buckets = np.tile(np.eye(1, ROW_BUCKETS, dtype=np.int64) * 200, (4, 1))
+    both = timeline_of(np.hstack([slots, slots]), buckets=buckets, rows=slots.sum(axis=1))
+    alphas, firsts, degrees = np.array([1e-3, 1e-9]), np.array([0, 5]), np.array([4, 4])
+    trained = np.concatenate([TRAINED, TRAINED])
+    found = scan(trained, both, firsts, degrees, alpha=alphas, collisions=0.25)
+    phi = dispersions_by_reach(trained, both, firsts, degrees, (300.0,), alpha=alphas, collisions=0.25)
+    for number, alpha in enumerate(alphas.tolist()):
+        alone = timeline_of(slots, buckets=buckets)
+        expected = scan(TRAINED, alone, ONE, DEGREES, alpha=alpha, collisions=0.25)
+        assert found.limit[number] == expected.limit[0]
+        assert found.state[:, number].tolist() == expected.state[:, 0].tolist()
+        assert found.g[:, number].tolist() == expected.g[:, 0].tolist()
+        own = dispersions_by_reach(TRAINED, alone, ONE, DEGREES, (300.0,), alpha=alpha, collisions=0.25)
+        assert phi[0, number] == own[0, 0]
+    assert phi[0, 0] != phi[0, 1]
+
+
 def test_dispersions_of_an_empty_window_are_one(rng: np.random.Generator) -> None:
     timeline = timeline_of(good(1, rng), seconds=900.0)
 

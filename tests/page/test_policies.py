@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from flask_boxkite import Baseline
+from flask_boxkite.baseline import Discrete
 from flask_boxkite.cli import boxkite
+from flask_boxkite.drift.report import drift_report
 from flask_boxkite.page.content import ModelView
 from flask_boxkite.page.render import comparison_html
 from tests.cli.test_drift import answering
@@ -92,6 +97,27 @@ def test_a_terminal_leaves_them_out_and_no_exit_code_comes_of_them(scene: Scene)
     everything = terminal(scene, "--all").stdout
     assert re.findall(r"^(\w+).* (stable|ignored) ", everything, re.M)[-2:] == [("age", "ignored"), ("plan", "ignored")]
     assert "Ignored: plan (weight 0)" in everything
+
+
+def test_a_model_is_unknown_if_all_that_is_judged_is() -> None:
+    city = Discrete("city", ("Bonn", "Ulm"), (500, 500))
+    baseline = Baseline((city, replace(city, name="zip")), (), 1000).with_policies({"zip": {"ignore": True}})
+    cells = np.array([3, 2, 0, 0, 0, 0, *(300, 200, 0, 0, 0, 0)])
+    view = ModelView("m", baseline, drift_report("m", baseline, cells, alpha=1e-5), cells, when="in the file")
+    assert view.state == "not enough data"
+    assert "Not enough data to tell in the file: 5 rows; 30 are needed. 1 is ignored." in plain(
+        comparison_html("rows.csv", view, 0.0)
+    )
+
+
+def test_a_report_of_ignored_variables_alone_judges_nothing() -> None:
+    """As of `compare`, where the others could not be compared."""
+    city = Discrete("city", ("Bonn", "Ulm"), (500, 500))
+    policies = Baseline((city, replace(city, name="zip")), (), 1000).with_policies({"city": {"ignore": True}}).policies
+    baseline, cells = Baseline((city,), (), 1000, policies=policies), np.array([300, 200, 0, 0, 0, 0])
+    view = ModelView("m", baseline, drift_report("m", baseline, cells, alpha=1e-5), cells, when="in the file")
+    text = plain(comparison_html("rows.csv", view, 0.0))
+    assert "No variable is judged in the file. 1 is ignored." in text
 
 
 def test_the_report_to_keep_shows_them_too(scene: Scene) -> None:
