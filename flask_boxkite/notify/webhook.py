@@ -123,6 +123,8 @@ class _Limit:
         """Shut a connection down at the end; TLS takes over its socket, so a copy is kept."""
         with self._lock:
             self._sockets.append(connection.dup())
+        if self.is_over:  # the connection itself took as long
+            self._end()
 
     def _end(self) -> None:
         self.is_over = True

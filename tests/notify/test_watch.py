@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -204,6 +205,31 @@ def test_an_exception_of_a_function_is_logged_with_its_traceback(
     assert record.exc_info[0] is not None
     assert record.exc_info[0].__name__ == "ConnectionError"
     assert "\n" not in str(record.exc_info[1])
+    watch.release()
+
+
+def test_an_async_function_is_awaited_and_one_that_exits_ends_nothing(tmp_path: Path) -> None:
+    told: list[Notification] = []
+    calls = []
+
+    async def mail(notification: Notification) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            sys.exit("no")
+        told.append(notification)
+
+    watch = Watch(
+        lambda gaps, now: judged("income"),
+        [FunctionReceiver(mail)],
+        Memory(lambda: tmp_path, "own", ["credit"]),
+        Sender("scoring", "pod-1", None),
+        lambda channel, result: None,
+        Pace(hold=0, first_backoff=0, last_backoff=0),
+    )
+    watch.turn()
+    assert told == []
+    watch.turn()
+    assert len(told) == 1
     watch.release()
 
 
