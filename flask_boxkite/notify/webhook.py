@@ -100,7 +100,7 @@ def _reason(error: Exception, *, is_late: bool) -> str:
         return f"its certificate is not valid: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
         return "no TLS connection can be made"
-    if isinstance(cause, socket.gaierror):
+    if isinstance(cause, (socket.gaierror, UnicodeError)):
         return "its host is not known"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror.lower()
