@@ -131,11 +131,12 @@ class Watch:
     def _check(self) -> bool:
         """Judge the models; return whether they are still there."""
         assert self._known is not None
-        now = self._wall()
+        now, began = self._wall(), self._clock()
         judged = self._judge(self._gaps, now)
         if judged is None:
             return False
-        self._next_check = self._clock() + self._pace.check
+        ended = self._clock()
+        self._next_check = ended + max(self._pace.check, self._pace.rest * (ended - began))
         self._known.keep(judged.models)
         self._known.see(judged, now)
         self._gaps.keep(judged.models)

@@ -32,7 +32,7 @@ from tests.notify.posted import webhook_server
 from tests.peers import wait_for
 
 START = 1_767_300_000.0
-QUICK = Pace(check=0.05, hold=0.0, gap=0.0, first_backoff=0.05)
+QUICK = Pace(check=0.05, rest=0.0, hold=0.0, gap=0.0, first_backoff=0.05)
 ROWS = 400
 
 

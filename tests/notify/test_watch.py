@@ -124,6 +124,21 @@ def test_a_check_is_made_each_minute(tmp_path: Path, inbox: Inbox) -> None:
     clocked.watch.release()
 
 
+def test_checks_that_take_long_are_made_less_often(tmp_path: Path, inbox: Inbox) -> None:
+    clocked = Clocked(tmp_path, inbox)
+    checks = []
+
+    def slow() -> Judged:
+        checks.append(clocked.now)
+        clocked.now += 10
+        return judged()
+
+    clocked.findings = slow
+    clocked.run(900)
+    assert [after - before for before, after in pairwise(checks)] == [210.0] * 4
+    clocked.watch.release()
+
+
 @pytest.mark.parametrize("failure", [ReceiverError("it answers 500"), ValueError("x"), OSError(28, "full")], ids=repr)
 def test_a_receiver_that_comes_back_gets_one_message(tmp_path: Path, inbox: Inbox, failure: Exception) -> None:
     clocked = Clocked(tmp_path, inbox)
