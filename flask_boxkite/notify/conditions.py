@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from flask_boxkite.drift.variable import finite_or_none
 from flask_boxkite.drift.verdict import MOVED
 from flask_boxkite.drift.wording import (
     moved_group,
@@ -138,8 +139,8 @@ def _of_variable(model: str, baseline: str, item: Mapping[str, Any]) -> Conditio
         alert = "BoxkiteFeatureStopped"
         before, now = percents(item["missing_before"], item["missing_now"])
         text = f"{title(item)} no longer arrives: missing in {now} of rows, in training in {before}"
-    numbers = {name: item[name] for name in ("size", "psi", "g", "limit", "share_before", "share_now")}
-    numbers |= {name: item[name] for name in ("missing_before", "missing_now", "rows")}
+    numbers = _numbers(item, "size", "psi", "g", "limit", "share_before", "share_now")
+    numbers |= _numbers(item, "missing_before", "missing_now", "rows")
     return Condition(alert, model, baseline, side, (item["name"],), item["verdict"], text, since, numbers)
 
 
@@ -151,7 +152,7 @@ def _has_stopped(item: Mapping[str, Any]) -> bool:
 
 def _of_pair(model: str, baseline: str, item: Mapping[str, Any]) -> Condition:
     text = f"{pair_change(item)}: {item['verdict']} ({pair_numbers({**item, 'since': None}, '→')})"
-    numbers = {name: item[name] for name in ("size", "g", "limit", "association_before", "association_now", "rows")}
+    numbers = _numbers(item, "size", "g", "limit", "association_before", "association_now", "rows")
     since = _unix(item["since"])
     return Condition("BoxkitePairDrift", model, baseline, "pair", _names(item), item["verdict"], text, since, numbers)
 
@@ -159,6 +160,11 @@ def _of_pair(model: str, baseline: str, item: Mapping[str, Any]) -> Condition:
 def _names(item: Mapping[str, Any]) -> tuple[str, ...]:
     """Name both variables of a pair, an output as one: it may have the name of a feature."""
     return tuple(title({"name": item[which], "side": item[f"{which}_side"]}) for which in ("first", "second"))
+
+
+def _numbers(item: Mapping[str, Any], *names: str) -> dict[str, float | None]:
+    """Return some numbers; None for infinite ones, which JSON lacks."""
+    return {name: None if item[name] is None else finite_or_none(item[name]) for name in names}
 
 
 def _unix(text: str | None) -> float | None:
@@ -200,7 +206,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float | None]:
     numbers: dict[str, float | None] = {"outcomes": report["coverage"]["outcomes"]}
     for metric in report["metrics"]:
         for of in ("validated", "estimated", "realised"):
-            numbers[f"{metric['name']}_{of}"] = metric[of]
+            numbers |= {f"{metric['name']}_{of}": _numbers(metric, of)[of]}
     return numbers
 
 

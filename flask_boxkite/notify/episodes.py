@@ -144,6 +144,7 @@ class Episodes:
 
     def __init__(self, pace: Pace, stored: Any = None) -> None:
         self._pace = pace
+        self._last_check: float | None = None
         self._episodes: dict[str, Episode] = {}
         for item in stored if isinstance(stored, list) else []:
             try:
@@ -181,6 +182,7 @@ class Episodes:
         for key, episode in list(self._episodes.items()):
             if judged.about(key) is False:
                 self._release(key, episode, now)
+        self._last_check = now
 
     def keep(self, models: Collection[str]) -> None:
         """Forget episodes of models that an app does not have, by their names."""
@@ -195,8 +197,9 @@ class Episodes:
         return Episode(condition, before.began, now, holds=True, told=unaware)
 
     def _hold(self, episode: Episode, condition: Condition, now: float) -> None:
-        is_new = not episode.holds
-        if is_new and (now < episode.began or now - episode.seen > _PATIENCES * max(self._pace.hold, self._pace.check)):
+        was_seen = episode.seen == self._last_check
+        is_gap = not was_seen and now - episode.seen > _PATIENCES * max(self._pace.hold, self._pace.check)
+        if not episode.holds and (now < episode.began or is_gap):
             episode.began = now  # no process has looked in between, or the clock was set back
         episode.condition, episode.seen, episode.gone = condition, now, None
         episode.holds = episode.holds or now - episode.began >= self._pace.hold

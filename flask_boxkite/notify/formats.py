@@ -58,10 +58,16 @@ def encoded(notification: Notification, form: str) -> bytes:
 
 
 def _slack(notification: Notification) -> dict[str, Any]:
-    text = notification.text_within(_MOST_LETTERS)
+    most = _MOST_LETTERS
+    while len(text := _unmentioned(_escaped(notification.text_within(most)))) > _MOST_LETTERS:
+        most //= 2  # an escaped letter takes up to five
+    return {"text": text}
+
+
+def _escaped(text: str) -> str:
     for letter, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(letter, entity)
-    return {"text": _unmentioned(text)}
+    return text
 
 
 def _teams(notification: Notification) -> dict[str, Any]:

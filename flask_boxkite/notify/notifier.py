@@ -6,6 +6,7 @@ process. It is a daemon, so it delays no end of a process, and does not keep an 
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import threading
@@ -13,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from flask_boxkite.delivery.shutdown import ends_after_answer
 from flask_boxkite.system.fork_mark import fork_mark
 
 __all__ = ["Notifier", "Turns"]
@@ -46,6 +48,7 @@ class Notifier:
         # does not exist there might hold for ever.
         self._workers: dict[int, _Worker] = {}
         weakref.finalize(self, _stop_all, self._workers).atexit = False
+        _notifiers.add(self)
 
     def wake(self) -> None:
         """Start the thread of this process, unless it runs already; never raises, and waits for nothing."""
@@ -53,7 +56,7 @@ class Notifier:
         if worker is not None and worker.mark[0]:
             worker.start()
             return
-        if self._is_closed:
+        if self._is_closed or ends_after_answer():  # there, each request would begin, and not finish, a check
             return
         pid = os.getpid()
         if worker is not None:
@@ -61,12 +64,29 @@ class Notifier:
         worker = self._worker = self._workers.setdefault(pid, _Worker(pid, self._make_watch))
         worker.start()
 
-    def close(self) -> None:
-        """End the thread of this process, so that another process becomes the notifier."""
+    def close(self, seconds: float = _JOIN_SECONDS) -> None:
+        """End the thread of this process, so that another process becomes the notifier.
+
+        Args:
+            seconds: Time to wait for it.
+        """
         self._is_closed = True
         worker = self._workers.get(os.getpid())
         if worker is not None:
-            worker.stop(_JOIN_SECONDS)
+            worker.stop(seconds)
+
+
+_notifiers: weakref.WeakSet[Notifier] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Let no turn begin while the process ends, when state directories are removed; wait for nothing."""
+    for notifier in list(_notifiers):
+        notifier.close(0.0)
+
+
+# Registered after the store's hook, which removes directories, so that it runs before.
+atexit.register(_close_all)
 
 
 class _Worker:

@@ -9,10 +9,12 @@ __all__ = ["PACE", "Pace"]
 
 @dataclass(frozen=True)
 class Pace:
-    """The pace of a notifier, in seconds.
+    """The pace of a notifier; times are in seconds.
 
     Attributes:
         check: Time between two checks, and between two looks whether another process has stopped notifying.
+        rest: Least time between two checks, as a multiple of the time that the last one took: hundreds of models are
+            checked less often.
         hold: Time for which a condition must hold before it is told, and be gone before its end is told; the ``for`` of
             the alerts in Prometheus.
         gap: Least time between two messages, so that a burst that takes minutes to show is not a burst of messages.
@@ -24,6 +26,7 @@ class Pace:
     """
 
     check: float = 60.0
+    rest: float = 20.0
     hold: float = 300.0
     gap: float = 300.0
     reminder: float = 86400.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -102,5 +103,9 @@ class FunctionReceiver:
     __repr__ = __str__
 
     def send(self, notification: Notification, timeout: float) -> None:
-        """Call the function."""
-        self._function(notification)
+        """Call the function; if it is ``async``, wait for its end."""
+        result = self._function(notification)
+        if inspect.iscoroutine(result):
+            import asyncio
+
+            asyncio.run(result)

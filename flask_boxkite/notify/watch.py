@@ -131,11 +131,12 @@ class Watch:
     def _check(self) -> bool:
         """Judge the models; return whether they are still there."""
         assert self._known is not None
-        now = self._wall()
+        now, began = self._wall(), self._clock()
         judged = self._judge(self._gaps, now)
         if judged is None:
             return False
-        self._next_check = self._clock() + self._pace.check
+        ended = self._clock()
+        self._next_check = ended + max(self._pace.check, self._pace.rest * (ended - began))
         self._known.keep(judged.models)
         self._known.see(judged, now)
         self._gaps.keep(judged.models)
@@ -161,7 +162,7 @@ class Watch:
         notification = telling.notification(time=self._wall(), **self._sender._asdict())
         try:
             receiver.send(notification, self._pace.timeout)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a function may try to end the process
             self._back_off(receiver, attempts, error)
             self._count(receiver.channel, "failed")
             return
@@ -171,7 +172,7 @@ class Watch:
         attempts.backoff = 0.0
         attempts.not_before = self._clock() + self._pace.gap
 
-    def _back_off(self, receiver: Receiver, attempts: _Attempts, error: Exception) -> None:
+    def _back_off(self, receiver: Receiver, attempts: _Attempts, error: BaseException) -> None:
         longer = max(2 * attempts.backoff, self._pace.first_backoff)
         attempts.backoff = min(longer, self._pace.last_backoff)
         wished = getattr(error, "retry_after", None) or 0.0

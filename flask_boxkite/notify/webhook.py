@@ -100,7 +100,7 @@ def _reason(error: Exception, *, is_late: bool) -> str:
         return f"its certificate is not valid: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
         return "no TLS connection can be made"
-    if isinstance(cause, socket.gaierror):
+    if isinstance(cause, (socket.gaierror, UnicodeError)):
         return "its host is not known"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror.lower()
@@ -123,6 +123,8 @@ class _Limit:
         """Shut a connection down at the end; TLS takes over its socket, so a copy is kept."""
         with self._lock:
             self._sockets.append(connection.dup())
+        if self.is_over:  # the connection itself took as long
+            self._end()
 
     def _end(self) -> None:
         self.is_over = True

@@ -150,9 +150,9 @@ class MonitoredApp:
                 self._check_routes(app)
                 if not environ.get("HTTP_USER_AGENT", "").startswith(_TEST_CLIENTS):
                     self._say_who_reads(app)
+                    self.monitor.wake_notifier()
                 self.delivers_at_once = self.monitor.check_server(environ)
                 self.monitor.recorders.adopt_orphans()
-                self.monitor.wake_notifier()
             finally:
                 self.has_begun = True
 

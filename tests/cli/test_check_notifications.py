@@ -94,3 +94,9 @@ def test_a_webhook_that_takes_no_form_of_ours_is_a_problem(directory: Path) -> N
     assert done.returncode == 1
     assert "below '/slack'" in done.stdout
     assert "SECRET" not in done.stdout
+
+
+def test_the_command_is_no_notifier(directory: Path) -> None:
+    """It asks the app's routes, as the first request does."""
+    check(directory, BASELINE="b.prom", STATE_DIR=directory / "state", WEBHOOK_URL="http://127.0.0.1:1/x")
+    assert list((directory / "state").rglob("note-notifier-*")) == []

@@ -31,7 +31,7 @@ from flask_boxkite.web.monitored_app import MonitoredApp
 app = Flask("scoring")
 app.config.from_prefixed_env("APP")
 settings = Settings.from_mapping(app.config)
-pace = Pace(check=0.1, hold=0.5, gap=0.1, first_backoff=0.1, last_backoff=0.5)
+pace = Pace(check=0.1, rest=0, hold=0.5, gap=0.1, first_backoff=0.1, last_backoff=0.5)
 core = AppMonitor(settings, app.name, load_baselines(settings.baseline), pace=pace)
 MonitoredApp(core, PageAccess.of(app.config, settings), lambda: ()).install(app)
 monitor = Boxkite()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import weakref
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.judging import judged
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.notify import Notification
-from flask_boxkite.notify.conditions import Judged, key_of
+from flask_boxkite.notify.conditions import Condition, Judged, drift_conditions, key_of
 from flask_boxkite.notify.gaps import OutcomeGaps
 from flask_boxkite.notify.memory import Memory
 from flask_boxkite.notify.pace import Pace
@@ -31,7 +32,7 @@ from tests.notify.posted import webhook_server
 from tests.peers import wait_for
 
 START = 1_767_300_000.0
-QUICK = Pace(check=0.05, hold=0.0, gap=0.0, first_backoff=0.05)
+QUICK = Pace(check=0.05, rest=0.0, hold=0.0, gap=0.0, first_backoff=0.05)
 ROWS = 400
 
 
@@ -124,6 +125,16 @@ def test_each_alert_on_drift_has_its_condition(baseline: Baseline) -> None:
         "BoxkiteOutputDrift": [("output",)],
         "BoxkitePairDrift": [("age", "tenure")],
     }
+
+
+def test_numbers_that_json_lacks_are_left_out() -> None:
+    names = ("size", "psi", "g", "limit", "share_before", "share_now", "missing_before", "missing_now", "rows")
+    item = {**dict.fromkeys(names, 0.5), "g": math.inf, "name": "age", "side": "feature", "verdict": "major"}
+    item |= {"since": None, "kind": "continuous", "moved_most_text": "50 to 60"}
+    (found,) = drift_conditions({"model": "credit", "baseline": "0123", "variables": [item]})
+    assert isinstance(found, Condition)
+    assert found.numbers["g"] is None
+    assert found.numbers["size"] == 0.5
 
 
 def test_the_sentences_say_how_much_and_where(baseline: Baseline) -> None:

@@ -176,9 +176,26 @@ def test_patience_goes_on_after_a_restart() -> None:
     assert course.tell() == {"income": "began"}
 
 
+def test_slow_checks_need_no_more_patience() -> None:
+    course = Course()
+    course.see(judged("income"))
+    course.now += HOUR
+    course.see(judged("income"))
+    assert course.tell() == {"income": "began"}
+
+
+def test_patience_begins_afresh_where_rows_were_too_few() -> None:
+    course = Course()
+    course.see(judged("income"))
+    course.see(judged(clear=()), HOUR)
+    course.see(judged("income"))
+    assert course.tell() == {}
+
+
 def test_patience_begins_afresh_where_no_process_has_looked() -> None:
     course = Course()
     course.see(judged("income"))
+    course.restart()
     course.now += HOUR
     course.see(judged("income"))
     assert course.tell() == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socketserver
 import threading
 import weakref
 
@@ -124,6 +125,29 @@ def test_a_thread_that_could_not_start_starts_later(turning: Turning) -> None:
     assert turning.turned.wait(10)
     notifier.close()
     wait_for(lambda: not threads())
+
+
+def test_a_process_of_one_connection_has_no_thread(turning: Turning) -> None:
+    """Each would begin a check, and end in the middle of it."""
+    notifier = Notifier(lambda: turning)
+    read, write = os.pipe()
+
+    class Forking(socketserver.ForkingMixIn):
+        def finish_request(self, request: object, address: object) -> None:
+            notifier.wake()
+            os.write(write, bytes([len(threads())]))
+
+        def shutdown_request(self, request: object) -> None:
+            pass
+
+        close_request = shutdown_request
+
+    server = Forking()
+    server.process_request(None, None)  # type: ignore[arg-type]
+    assert os.read(read, 1) == b"\0"
+    server.collect_children(blocking=True)
+    os.close(read)
+    os.close(write)
 
 
 def test_closing_does_not_wait_for_a_receiver_that_hangs() -> None:

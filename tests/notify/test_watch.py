@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -123,6 +124,21 @@ def test_a_check_is_made_each_minute(tmp_path: Path, inbox: Inbox) -> None:
     clocked.watch.release()
 
 
+def test_checks_that_take_long_are_made_less_often(tmp_path: Path, inbox: Inbox) -> None:
+    clocked = Clocked(tmp_path, inbox)
+    checks = []
+
+    def slow() -> Judged:
+        checks.append(clocked.now)
+        clocked.now += 10
+        return judged()
+
+    clocked.findings = slow
+    clocked.run(900)
+    assert [after - before for before, after in pairwise(checks)] == [210.0] * 4
+    clocked.watch.release()
+
+
 @pytest.mark.parametrize("failure", [ReceiverError("it answers 500"), ValueError("x"), OSError(28, "full")], ids=repr)
 def test_a_receiver_that_comes_back_gets_one_message(tmp_path: Path, inbox: Inbox, failure: Exception) -> None:
     clocked = Clocked(tmp_path, inbox)
@@ -204,6 +220,31 @@ def test_an_exception_of_a_function_is_logged_with_its_traceback(
     assert record.exc_info[0] is not None
     assert record.exc_info[0].__name__ == "ConnectionError"
     assert "\n" not in str(record.exc_info[1])
+    watch.release()
+
+
+def test_an_async_function_is_awaited_and_one_that_exits_ends_nothing(tmp_path: Path) -> None:
+    told: list[Notification] = []
+    calls = []
+
+    async def mail(notification: Notification) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            sys.exit("no")
+        told.append(notification)
+
+    watch = Watch(
+        lambda gaps, now: judged("income"),
+        [FunctionReceiver(mail)],
+        Memory(lambda: tmp_path, "own", ["credit"]),
+        Sender("scoring", "pod-1", None),
+        lambda channel, result: None,
+        Pace(hold=0, first_backoff=0, last_backoff=0),
+    )
+    watch.turn()
+    assert told == []
+    watch.turn()
+    assert len(told) == 1
     watch.release()
 
 

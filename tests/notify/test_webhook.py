@@ -100,8 +100,9 @@ def test_a_receiver_that_is_down_refuses() -> None:
     assert str(failure(f"http://127.0.0.1:{free_port()}/x")) == "connection refused"
 
 
-def test_an_unknown_host_is_said() -> None:
-    assert str(failure("http://no-such-host.invalid/x")) == "its host is not known"
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "a" * 300])
+def test_an_unknown_host_is_said(host: str) -> None:
+    assert str(failure(f"http://{host}/x")) == "its host is not known"
 
 
 @pytest.mark.parametrize("behaviour", [silent, dribbling], ids=["silent", "dribbling"])
