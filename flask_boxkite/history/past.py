@@ -82,6 +82,7 @@ class PastReader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._known: dict[Path, _Known] = {}
+        self._keys: dict[Path, SectionKey] = {}
 
     def keys(self) -> dict[SectionKey, Path]:
         """Return the paths of all readable files, by section.
@@ -89,7 +90,16 @@ class PastReader:
         Raises:
             OSError: The directory cannot be read.
         """
-        return {known.stored.extract.key: path for path, known in self._readings(paths_in(self.directory))}
+        found: dict[SectionKey, Path] = {}
+        for path in paths_in(self.directory):
+            try:
+                key = self._keys.get(path) or HistoryFile(path).extract().key
+            except (FileNotFoundError, DamagedHistoryError):
+                continue
+            # The name of a file is a hash of its key, so that the key never changes.
+            found[key] = path
+            self._keys[path] = key
+        return found
 
     def read(self, path: Path, totals: TotalsOf) -> Past | None:
         """Return the past of a section; None if there is none, or its file is damaged.

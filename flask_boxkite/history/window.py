@@ -20,19 +20,19 @@ WINDOW_NAMES = f"{', '.join(map(repr, WINDOWS))} or days from '2d' to '{MOST_DAY
 _DAYS = re.compile(r"([1-9][0-9]{0,2})d")
 
 
-def days_of(window: str | None) -> int | None:
-    """Return the number of days of a window that history holds; None for any other text.
+def days_of(window: object) -> int | None:
+    """Return the number of days of a window that history holds; None for anything else.
 
     >>> days_of("30d"), days_of("1d"), days_of("401d"), days_of("1h")
     (30, None, None, None)
     """
-    found = None if window is None else _DAYS.fullmatch(window)
+    found = _DAYS.fullmatch(window) if isinstance(window, str) else None
     return int(found[1]) if found is not None and 2 <= int(found[1]) <= MOST_DAYS else None
 
 
-def is_window(window: str) -> bool:
+def is_window(window: object) -> bool:
     """Say whether there is a window of that name."""
-    return window in WINDOWS or days_of(window) is not None
+    return isinstance(window, str) and (window in WINDOWS or days_of(window) is not None)
 
 
 def seconds_of(window: str) -> float:

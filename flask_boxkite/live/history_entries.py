@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 def composed(kind: int, number: int, numbers: NDArray[np.int64]) -> Entry:
     """Return an entry with these numbers, shape (width,)."""
     columns = np.ascontiguousarray(numbers, dtype="<i8").view(np.uint8).reshape(-1, 8).T
-    payload = zlib.compress(columns.tobytes())
+    payload = zlib.compress(columns.tobytes(), 1)
     rest = _HEAD.pack(len(payload), number, kind) + payload
     return Entry(kind, number, _CHECKSUM.pack(zlib.crc32(rest)) + rest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,9 +56,9 @@ def test_windows_of_days(window: str, days: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "window", ["1d", "401d", "0d", "07d", "d", "30", "30 d", "30D", "-2d", "2d ", "²d", "1e1d", ""]
+    "window", ["1d", "401d", "0d", "07d", "d", "30", "30 d", "30D", "-2d", "2d ", "²d", "1e1d", "", 7, ["7d"]]
 )
-def test_other_texts_are_no_windows(site: Site, window: str) -> None:
+def test_all_else_is_no_window(site: Site, window: Any) -> None:
     with pytest.raises(ConfigError, match="'5m', '1h', '24h' or days from '2d' to '400d' or None, got"):
         site.model.drift(window)
 
