@@ -71,6 +71,7 @@ class SegmentReport:
         against: Earlier period that segments are compared with; None for training.
         segments: Segments, one for each value.
         failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
+        together: Drift of all rows together, in the same window; None if it was not judged.
     """
 
     by: str
@@ -81,6 +82,7 @@ class SegmentReport:
     against: str | None
     segments: tuple[Segment, ...]
     failed: str = ""
+    together: DriftReport | None = None
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of that name.
@@ -118,8 +120,10 @@ class SegmentReport:
 
         Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, and ``segments``, a list of dicts
         with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
-        `DriftReport.to_dict`.
+        `DriftReport.to_dict`. A server's report also has ``together``: ``side``, ``name`` and ``verdict`` of each
+        variable in all rows together.
         """
+        together = {} if self.together is None else {"together": list(map(_verdict_dict, self.together))}
         return {
             **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
             "segments": [
@@ -132,6 +136,7 @@ class SegmentReport:
                 }
                 for segment in self.segments
             ],
+            **together,
         }
 
     def to_markdown(self) -> str:
@@ -143,6 +148,10 @@ class SegmentReport:
         return as_text(self.to_dict(), self.failed)
 
     __repr__ = __str__
+
+
+def _verdict_dict(item: VariableDrift) -> dict[str, str]:
+    return {"side": item.side, "name": item.name, "verdict": item.verdict}
 
 
 def largest_first(segment: Segment) -> tuple[int, float, int]:
@@ -181,6 +190,10 @@ class SegmentJudge:
         """The names for people."""
         distribution = self._whole.distributions[self.item.variable]
         return [*(group_name(distribution, name) for name in self.item.segments), "all others"]
+
+    def cells_of(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return counts of groups, shape (groups,), as the cells of each of `baselines`."""
+        return self._starts.cells_of(counts)
 
     def report(
         self,
@@ -225,7 +238,7 @@ class SegmentJudge:
         report = drift_report(
             self._model,
             self.baselines[number],
-            self._starts.cells_of(counts),
+            self.cells_of(counts),
             alpha=alpha / self.tests,
             timeline=timeline,
             reach=reach,

@@ -44,7 +44,7 @@ from flask_boxkite.values.keys import key_of
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
     from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
-    from flask_boxkite.monitoring.observation import Course, Observation
+    from flask_boxkite.monitoring.observation import Course, Observation, SegmentObservation
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
@@ -416,7 +416,7 @@ class ModelMonitor:
             ConfigError: There is no such window.
         """
         if by is not None:
-            return self.observe_segments(by, window)
+            return self.observe_segments(by, window).report
         observation = self._observed(window)
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
@@ -459,8 +459,8 @@ class ModelMonitor:
             performance = observed_performance(seen, self.outcomes.layout, self.outcomes, now=self._clock())
             return replace(seen, performance=performance)
 
-    def observe_segments(self, by: str, window: str | None = None) -> SegmentReport:
-        """Return the verdicts on each segment.
+    def observe_segments(self, by: str, window: str | None = None) -> SegmentObservation:
+        """Return the verdicts on each segment, and its counts.
 
         Args:
             by: Variable that segments rows.
@@ -473,6 +473,7 @@ class ModelMonitor:
         _check_window(window)
         judge = self._judge_by(by)
         assert self._timelines is not None
+        together = self._observed(window).report
         with _readable(window):
             from flask_boxkite.monitoring.observation import observe_segments
 
@@ -483,6 +484,7 @@ class ModelMonitor:
                 self._timelines,
                 window=window,
                 alpha=self.settings.drift_alpha,
+                together=together,
             )
 
     def _judge_by(self, by: str) -> SegmentJudge:

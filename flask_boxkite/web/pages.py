@@ -14,10 +14,18 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.observation import Course, Observation
+from flask_boxkite.monitoring.observation import Course, Observation, SegmentObservation
 from flask_boxkite.page.assets import ASSETS, asset
 from flask_boxkite.page.content import App, Query
-from flask_boxkite.page.render import drift_json, overview_html, report_html, variable_html
+from flask_boxkite.page.render import (
+    drift_json,
+    overview_html,
+    report_html,
+    segments_html,
+    segments_json,
+    variable_html,
+)
+from flask_boxkite.page.segments import SegmentsView
 from flask_boxkite.system.server import runs_several
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.http import POLICY, arguments, compressed, refused
@@ -88,6 +96,45 @@ class Pages:
             course = Course(0.0, [])
         return _answer(variable_html(app, model, view, course))
 
+    def segments(self) -> Response:
+        """Return the page of the segments of a model, with the variables of one."""
+        model, query, named = self._segmented(), _query(), arguments(request).get("segment", "")
+        seen = _observed_segments(model, query)
+        if isinstance(seen, str):
+            return _answer(overview_html(self._app(query, [], [seen])), status=503)
+
+        app = App(current_app.name, query, [], now=self._monitor.clock())
+        assert model.baseline is not None
+        choices = [item.side_and_name(model.baseline.variables)[1] for item in model.baseline.segmentations]
+        try:
+            view = SegmentsView(seen, choices, query, chosen=named, now=app.now)
+        except KeyError:
+            _refuse(f"There is no segment {named!r} by {seen.report.by!r} of a model {model.model!r}.", 404)
+        return _answer(segments_html(app, view, named))
+
+    def segments_json(self) -> Response:
+        """Return the same as JSON, for programs."""
+        seen = _observed_segments(self._segmented(), _query())
+        if isinstance(seen, str):
+            _refuse(seen, 503)
+        return _answer(segments_json(seen.report), "application/json")
+
+    def _segmented(self) -> ModelMonitor:
+        """Return the model whose segments are asked for; without a name, the only one that has them."""
+        parameters = arguments(request)
+        name, by = parameters.get("model"), parameters.get("by", "")
+        having = [
+            model
+            for model in self._monitor.models()
+            if name in (None, model.model) and model.baseline is not None and model.baseline.segmentation_by(by)
+        ]
+        if not having:
+            _refuse(f"There are no segments by {by!r} of {'any model' if name is None else f'a model {name!r}'}.", 404)
+        if len(having) > 1:
+            names = ", ".join(repr(model.model) for model in having)
+            _refuse(f"Several models have segments by {by!r}: {names}. Name one of them: 'model'.", 404)
+        return having[0]
+
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
         models, query = self._monitor.models(), _query()
         app = self._app(query, *_observed(models, query))
@@ -131,6 +178,14 @@ def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Ob
         except BoxkiteError as error:
             failures.append(str(error))
     return observations, failures
+
+
+def _observed_segments(model: ModelMonitor, query: Query) -> SegmentObservation | str:
+    """Return the observation of segments that the model has, or the reason why its counts cannot be read."""
+    try:
+        return model.observe_segments(arguments(request).get("by", ""), query.window)
+    except BoxkiteError as error:
+        return str(error)
 
 
 def _query() -> Query:
