@@ -11,6 +11,7 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, listed, write
+from flask_boxkite.drift.wording import group_name
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.quoting import printable
 from flask_boxkite.service import ModelMonitoringService
@@ -73,6 +74,14 @@ _SHOWN = 5
     "--no-pairs", "pairs", is_flag=True, flag_value=False, default=True, show_default=False, help="Watch no pairs."
 )
 @click.option(
+    "--segment",
+    "segments",
+    multiple=True,
+    metavar="NAME",
+    help="Column that segments rows, such as a country: up to ten of its values are also judged each by itself; "
+    "repeatable.",
+)
+@click.option(
     "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; boxkite: as in 0.0.5."
 )
 @click.option(
@@ -106,6 +115,7 @@ def baseline(
     max_categories: int,
     min_category_rows: int | None,
     pairs: bool,
+    segments: tuple[str, ...],
     names: str,
     missing: tuple[str, ...],
     texts: tuple[str, ...],
@@ -121,6 +131,7 @@ def baseline(
       flask boxkite baseline 'train/**/*.parquet' --out baseline.prom
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline held_out.csv --output-column score --actual-column defaulted --out baseline.prom
+      flask boxkite baseline train.csv --segment country --segment plan --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
     from flask_boxkite.cli.leading_zeros import note_on_zeros, texts_with_zeros
@@ -130,10 +141,10 @@ def baseline(
 
     _check_output(out)
     bounds = dict(map(_named_bounds, bins))
-    named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
+    named = {"--discrete": discrete, "--bins": bounds, "--text": texts, "--segment": segments}
     with waiting("Looking at the data"):
         aside = {actual} if actual is not None else set()
-        parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts})
+        parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts, *segments})
         frame = table_of(parts, data, missing, texts)
     schema = frame.collect_schema()
     features = _features(schema.names(), outputs, actual, exclude, named)
@@ -162,6 +173,7 @@ def baseline(
                 texts=[name for name in texts if name not in exclude],
                 missing_texts=missing,
                 pairs=pairs,
+                segments=segments,
                 names=names,
                 progress=tell,
             )
@@ -208,6 +220,15 @@ def _features(
             msg = f"'{first}' and '{second}' both name {both[0]!r}. Remove it from one of them."
             raise BaselineError(msg)
 
+    for option, names in {"--actual-column": roles["--actual-column"], "--exclude": exclude}.items():
+        if both := sorted({*named["--segment"]} & {*names}):
+            msg = (
+                f"'--segment' and '{option}' both name {both[0]!r}. Rows of files are segmented by features and "
+                f"outputs alone: remove it from '{option}', or give export_text() the rows in memory, with "
+                f"segments=[{both[0]!r}] and exclude=[{both[0]!r}]."
+            )
+            raise BaselineError(msg)
+
     features = [name for name in columns if name not in {*outputs, *roles["--actual-column"], *exclude}]
     if "" in features:
         msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
@@ -231,6 +252,9 @@ def _summary(made: Baseline, out: Path) -> Iterator[str]:
         if items:
             discrete = [item.name for item in items if item.kind == "discrete"]
             yield f"  {title}: {len(items) - len(discrete)} continuous, {len(discrete)} discrete{_some(discrete)}"
+    for item in made.segmentations:
+        own, (_, by) = made.distributions[item.variable], item.side_and_name(made.variables)
+        yield f"  segments by {by}: {len(item.segments)}{_some([group_name(own, name) for name in item.segments])}"
     gaps = sorted((item for item in variables if item.missing), key=lambda item: -item.missing)
     if gaps:
         yield f"  with missing values: {len(gaps)}{_some([f'{v.name} {v.missing / v.rows:.1%}' for v in gaps])}"

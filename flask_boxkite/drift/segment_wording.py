@@ -19,8 +19,9 @@ from flask_boxkite.drift.wording import (
 )
 from flask_boxkite.naming import RARE
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import suggestion
 
-__all__ = ["as_markdown", "as_text", "moved_variables", "sentence_name"]
+__all__ = ["as_markdown", "as_text", "moved_variables", "sentence_name", "unknown_segments"]
 
 _NAME = 24
 
@@ -72,6 +73,19 @@ def _summary(report: Mapping[str, Any]) -> str:
         f"{against}{unclear_too(segments)}. {_moved_most(report)}"
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
+
+
+def unknown_segments(by: str, model: str | None, known: Sequence[str]) -> str:
+    """Say that rows are not segmented by a variable, and the remedy.
+
+    Args:
+        by: Name of the variable.
+        model: Name of the model; None for all.
+        known: Names of the variables that segment rows.
+    """
+    of = "any model" if model is None else f"a model {model!r}"
+    remedy = suggestion(by, known) if known else "Name variables for that in training: segments=['country']."
+    return f"There are no segments by {by!r} of {of}. {remedy}"
 
 
 def _moved_most(report: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import group_name
 from flask_boxkite.suggestion import suggestion
 
-__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first"]
+__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first", "segment_texts"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,6 +159,12 @@ def largest_first(segment: Segment) -> tuple[int, float, int]:
     return WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows
 
 
+def segment_texts(baseline: Baseline, item: Segmentation) -> list[str]:
+    """Return the names of segments for people, and of all other rows."""
+    distribution = baseline.distributions[item.variable]
+    return [*(group_name(distribution, name) for name in item.segments), "all others"]
+
+
 class SegmentJudge:
     """Judges the segments of one model by one variable, each against itself in training. Any thread may use it.
 
@@ -188,8 +194,7 @@ class SegmentJudge:
     @property
     def texts(self) -> list[str]:
         """The names for people."""
-        distribution = self._whole.distributions[self.item.variable]
-        return [*(group_name(distribution, name) for name in self.item.segments), "all others"]
+        return segment_texts(self._whole, self.item)
 
     def cells_of(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return counts of groups, shape (groups,), as the cells of each of `baselines`."""

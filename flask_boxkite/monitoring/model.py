@@ -502,10 +502,9 @@ class ModelMonitor:
 
     def _segmented(self) -> str:
         """Return the remedy for unknown segments."""
-        items = () if self.baseline is None else self.baseline.segmentations
-        if not items or self.baseline is None:
+        known = () if self.baseline is None else self.baseline.segmented_by
+        if not known:
             return "Write one with export_text(..., segments=[...]), or read records: Records(...).drift(by=...)."
-        known = [item.side_and_name(self.baseline.variables)[1] for item in items]
         return f"It has segments by {', '.join(map(repr, known))}."
 
     def _observed(self, window: str | None) -> Observation:

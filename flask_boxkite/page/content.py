@@ -381,13 +381,6 @@ class ModelView:
         return self._report.baseline if self._report is not None else None
 
     @property
-    def segmentations(self) -> list[str]:
-        """Names of the variables by which rows are also judged apart."""
-        if self.baseline is None:
-            return []
-        return [item.side_and_name(self.baseline.variables)[1] for item in self.baseline.segmentations]
-
-    @property
     def rows(self) -> int:
         """Number of answered rows; for counts that are not a server's, the most rows that any variable has."""
         if self.observation is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 from flask import abort, current_app, request
 from werkzeug.wrappers import Response
 
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.drift.segment_wording import unknown_segments
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
@@ -105,9 +107,8 @@ class Pages:
 
         app = App(current_app.name, query, [], now=self._monitor.clock())
         assert model.baseline is not None
-        choices = [item.side_and_name(model.baseline.variables)[1] for item in model.baseline.segmentations]
         try:
-            view = SegmentsView(seen, choices, query, chosen=named, now=app.now)
+            view = SegmentsView(seen, model.baseline.segmented_by, query, chosen=named, now=app.now)
         except KeyError:
             _refuse(f"There is no segment {named!r} by {seen.report.by!r} of a model {model.model!r}.", 404)
         return _answer(segments_html(app, view, named))
@@ -123,13 +124,14 @@ class Pages:
         """Return the model whose segments are asked for; without a name, the only one that has them."""
         parameters = arguments(request)
         name, by = parameters.get("model"), parameters.get("by", "")
-        having = [
-            model
+        known = {
+            model: model.baseline.segmented_by
             for model in self._monitor.models()
-            if name in (None, model.model) and model.baseline is not None and model.baseline.segmentation_by(by)
-        ]
+            if name in (None, model.model) and model.baseline is not None
+        }
+        having = [model for model, names in known.items() if by in names]
         if not having:
-            _refuse(f"There are no segments by {by!r} of {'any model' if name is None else f'a model {name!r}'}.", 404)
+            _refuse(unknown_segments(by, name, list(dict.fromkeys(chain(*known.values())))), 404)
         if len(having) > 1:
             names = ", ".join(repr(model.model) for model in having)
             _refuse(f"Several models have segments by {by!r}: {names}. Name one of them: 'model'.", 404)

@@ -20,6 +20,7 @@ from tests.web.test_dashboard import HOSTILE, TOKEN, Outline
 
 PAGE = "/boxkite/segments?model=credit&by=country"
 JSON = "/boxkite/segments.json?model=credit&by=country"
+REMEDY = "Name variables for that in training: segments=['country']."
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +161,21 @@ def test_a_program_names_the_model_where_several_have_the_segments(baseline: Bas
 @pytest.mark.parametrize(
     ("path", "status", "text"),
     [
-        ("/boxkite/segments", 404, "There are no segments by '' of any model."),
-        ("/boxkite/segments?model=other&by=country", 404, "There are no segments by 'country' of a model 'other'."),
-        ("/boxkite/segments?model=credit&by=age", 404, "There are no segments by 'age' of a model 'credit'."),
+        ("/boxkite/segments", 404, "There are no segments by '' of any model. There are: 'country', 'sex'."),
+        (
+            "/boxkite/segments?model=other&by=country",
+            404,
+            f"There are no segments by 'country' of a model 'other'. {REMEDY}",
+        ),
+        (
+            "/boxkite/segments?model=credit&by=age",
+            404,
+            "There are no segments by 'age' of a model 'credit'. There are: 'country', 'sex'.",
+        ),
         (f"{PAGE}&segment=DK", 404, "There is no segment 'DK' by 'country' of a model 'credit'."),
         (f"{PAGE}&window=2h", 400, "'window' must be one of '5m', '1h', '24h', 'start', got '2h'."),
         (f"{JSON}&window=", 400, "'window' must be one of '5m', '1h', '24h', 'start', got ''."),
-        ("/boxkite/segments.json?by=age", 404, "There are no segments by 'age' of any model."),
+        ("/boxkite/segments.json?by=Sex", 404, "There are no segments by 'Sex' of any model. Did you mean 'sex'?"),
     ],
 )
 def test_what_is_not_there_is_said_so(client: FlaskClient, path: str, status: int, text: str) -> None:
