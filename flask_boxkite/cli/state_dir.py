@@ -74,7 +74,7 @@ def segments_of(path: Path, *, by: str, model: str | None, window: str | None, a
 
 
 def _read(path: Path, read: Callable[[Path, Reading], Read]) -> tuple[Path, Reading, Read]:
-    """Return the state directory of one server, its counts, and what a function reads of them."""
+    """Return the state directory of one server, its counts, and the result of a function of both."""
     try:
         directory = _directory(path)
         reading = read_directory(directory)

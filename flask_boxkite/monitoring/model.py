@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
@@ -30,7 +30,7 @@ from flask_boxkite.monitoring.counter import SCALARS, PredictionCounter
 from flask_boxkite.monitoring.explanations import Explanations
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.record import RecordMaker
-from flask_boxkite.monitoring.redaction import Redaction, redaction
+from flask_boxkite.monitoring.redaction import REDACTED, Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
@@ -176,6 +176,7 @@ class ModelMonitor:
         key: Any = None,
         is_told: bool = False,
         observed: Mapping[str, Any] | None = None,
+        hidden: Collection[str] = frozenset(),
     ) -> str:
         """Count and log a prediction, or a batch; return the text of its id.
 
@@ -184,6 +185,7 @@ class ModelMonitor:
         Args:
             prediction: Id of the prediction.
             is_told: Whether the client knows that id already.
+            hidden: Names of observed values that the record must not show.
         """
         if not self.settings.enabled:
             return prediction.text
@@ -221,7 +223,7 @@ class ModelMonitor:
                 self._lose_record()
             else:
                 content = features if table is None else table
-                derived = self.derived(tally, observed)
+                derived = self.derived(tally, observed, hidden=hidden)
                 self.record(prediction, body, content, output, "ok", tally.rows, None, key=key, derived=derived)
         return prediction.text
 
@@ -362,17 +364,22 @@ class ModelMonitor:
         if isinstance(tally, DerivedTally):
             tally.observed.update(observed)
 
-    def derived(self, tally: Tally, observed: Mapping[str, Any] | None) -> Any:
+    def derived(
+        self, tally: Tally, observed: Mapping[str, Any] | None, *, hidden: Collection[str] = frozenset()
+    ) -> Any:
         """Return the derived values of a prediction as its record stores them; None if there are none.
 
         Args:
             tally: Additions of the prediction, committed.
             observed: Values that the view observed, by name; None for none.
+            hidden: Names of values that the record must not show.
         """
         try:
             if isinstance(tally, DerivedTally):  # by which records tell that features did not fit
-                return None if tally.extended is None else tally.extended.by_name(tally.observed)
-            return plain(dict(observed)) if observed else None
+                values = None if tally.extended is None else tally.extended.by_name(tally.observed)
+            else:
+                values = plain(dict(observed)) if observed else None
+            return _without(values, hidden) if hidden and values is not None else values
         except Exception:
             self.complain("The derived values of a prediction could not be recorded; the response is not affected.")
             return None
@@ -535,6 +542,13 @@ class ModelMonitor:
             if self._timelines is None:
                 return Course(0.0, [])
             return course(self._timelines.trained, self.counter.counts, variable)
+
+
+def _without(derived: Any, hidden: Collection[str]) -> Any:
+    """Return derived values, of one row or of several, with a placeholder for each hidden one."""
+    if isinstance(derived, list):
+        return [_without(row, hidden) for row in derived]
+    return {name: REDACTED if name in hidden else value for name, value in derived.items()}
 
 
 def _check_window(window: str | None) -> None:
