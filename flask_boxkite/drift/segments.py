@@ -24,7 +24,7 @@ from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import group_name
 from flask_boxkite.suggestion import suggestion
 
-__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first", "segment_texts"]
+__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first", "segment_texts", "verdict_dict"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,7 +123,7 @@ class SegmentReport:
         `DriftReport.to_dict`. A server's report also has ``together``: ``side``, ``name`` and ``verdict`` of each
         variable in all rows together.
         """
-        together = {} if self.together is None else {"together": list(map(_verdict_dict, self.together))}
+        together = {} if self.together is None else {"together": list(map(verdict_dict, self.together))}
         return {
             **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
             "segments": [
@@ -150,7 +150,8 @@ class SegmentReport:
     __repr__ = __str__
 
 
-def _verdict_dict(item: VariableDrift) -> dict[str, str]:
+def verdict_dict(item: VariableDrift) -> dict[str, str]:
+    """Return the names and the verdict of a variable as JSON values."""
     return {"side": item.side, "name": item.name, "verdict": item.verdict}
 
 
