@@ -110,6 +110,11 @@ class BaselineContents:
         named = (item for item in self.segmentations if self.variables[item.variable].name == name)
         return min(named, key=lambda item: item.variable, default=None)
 
+    @property
+    def segmented_by(self) -> tuple[str, ...]:
+        """Names of the variables that have segments."""
+        return tuple(self.variables[item.variable].name for item in self.segmentations)
+
     def on(self, side: Side) -> tuple[Variable, ...]:
         """Return the features, or the outputs."""
         return tuple(item for item in self.variables if item.side == side)

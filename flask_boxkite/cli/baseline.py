@@ -12,6 +12,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.cli.policies import named_numbers, named_sizes, policy_options
+from flask_boxkite.drift.wording import group_name
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.policies import policy_lines
 from flask_boxkite.quoting import printable
@@ -75,6 +76,14 @@ _SHOWN = 5
     "--no-pairs", "pairs", is_flag=True, flag_value=False, default=True, show_default=False, help="Watch no pairs."
 )
 @click.option(
+    "--segment",
+    "segments",
+    multiple=True,
+    metavar="NAME",
+    help="Column that segments rows, such as a country: up to ten of its values are also judged each by itself; "
+    "repeatable.",
+)
+@click.option(
     "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; boxkite: as in 0.0.5."
 )
 @click.option(
@@ -109,6 +118,7 @@ def baseline(
     max_categories: int,
     min_category_rows: int | None,
     pairs: bool,
+    segments: tuple[str, ...],
     names: str,
     missing: tuple[str, ...],
     texts: tuple[str, ...],
@@ -127,6 +137,7 @@ def baseline(
       flask boxkite baseline 'train/**/*.parquet' --out baseline.prom
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline held_out.csv --output-column score --actual-column defaulted --out baseline.prom
+      flask boxkite baseline train.csv --segment country --segment plan --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
     from flask_boxkite.cli.leading_zeros import note_on_zeros, texts_with_zeros
@@ -137,11 +148,11 @@ def baseline(
     _check_output(out)
     bounds = dict(map(_named_bounds, bins))
     importances, sizes = named_numbers(weights), named_sizes(drift_sizes)
-    named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
+    named = {"--discrete": discrete, "--bins": bounds, "--text": texts, "--segment": segments}
     named |= {"--ignore": ignore, "--weight": importances, "--drift-size": sizes}
     with waiting("Looking at the data"):
         aside = {actual} if actual is not None else set()
-        parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts})
+        parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts, *segments})
         frame = table_of(parts, data, missing, texts)
     schema = frame.collect_schema()
     features = _features(schema.names(), outputs, actual, exclude, named)
@@ -173,6 +184,7 @@ def baseline(
                 weights={name: weight for name, weight in importances.items() if name not in exclude},
                 drift_sizes={name: size for name, size in sizes.items() if name not in exclude},
                 pairs=pairs,
+                segments=segments,
                 names=names,
                 progress=tell,
             )
@@ -219,6 +231,15 @@ def _features(
             msg = f"'{first}' and '{second}' both name {both[0]!r}. Remove it from one of them."
             raise BaselineError(msg)
 
+    for option, names in {"--actual-column": roles["--actual-column"], "--exclude": exclude}.items():
+        if both := sorted({*named["--segment"]} & {*names}):
+            msg = (
+                f"'--segment' and '{option}' both name {both[0]!r}. Rows of files are segmented by features and "
+                f"outputs alone: remove it from '{option}', or give export_text() the rows in memory, with "
+                f"segments=[{both[0]!r}] and exclude=[{both[0]!r}]."
+            )
+            raise BaselineError(msg)
+
     features = [name for name in columns if name not in {*outputs, *roles["--actual-column"], *exclude}]
     if "" in features:
         msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
@@ -243,6 +264,9 @@ def _summary(made: Baseline, out: Path) -> Iterator[str]:
             discrete = [item.name for item in items if item.kind == "discrete"]
             yield f"  {title}: {len(items) - len(discrete)} continuous, {len(discrete)} discrete{_some(discrete)}"
     yield from (f"  {line}" for line in policy_lines(made.policies))
+    for item in made.segmentations:
+        own, (_, by) = made.distributions[item.variable], item.side_and_name(made.variables)
+        yield f"  segments by {by}: {len(item.segments)}{_some([group_name(own, name) for name in item.segments])}"
     gaps = sorted((item for item in variables if item.missing), key=lambda item: -item.missing)
     if gaps:
         yield f"  with missing values: {len(gaps)}{_some([f'{v.name} {v.missing / v.rows:.1%}' for v in gaps])}"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.cli.group import boxkite, write
+from flask_boxkite.cli.group import boxkite
 from flask_boxkite.cli.policies import POLICY_OPTIONS, judged, policy_options
-from flask_boxkite.cli.remote import fetch_report
+from flask_boxkite.cli.remote import fetch_report, fetch_segments
 from flask_boxkite.cli.reports import ALPHA, Findings, Models, finish, report_options
+from flask_boxkite.cli.segments import Segments
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.wording import when
@@ -22,14 +23,19 @@ from flask_boxkite.naming import MISSING
 from flask_boxkite.page.wording import window_text
 
 if TYPE_CHECKING:
-    from flask_boxkite.records import Records, SegmentReport
+    from flask_boxkite.records import Records
 
 __all__ = ["drift"]
 
 
 @boxkite.command()
 @source_options
-@click.option("--by", metavar="NAME", help="For records: compare each value of this feature or output separately.")
+@click.option(
+    "--by",
+    metavar="NAME",
+    help="Compare each value of this variable separately: for a server, one that has segments; for records, any "
+    "feature or output.",
+)
 @click.option(
     "--alpha",
     type=ALPHA,
@@ -58,10 +64,11 @@ def drift(
     Examples:
       flask boxkite drift --url http://localhost:8000/boxkite
       flask boxkite drift --url https://scoring/boxkite --window 24h --fail-on drifted
+      flask boxkite drift --url http://localhost:8000/boxkite --by country
       flask boxkite drift --state-dir /run/boxkite --format html --output drift.html
       flask boxkite drift --records /var/log/models --baseline fraud.prom --start 2026-01-01 --by country
     """
-    check_source(url, state_dir, records, options, ["by", *POLICY_OPTIONS])
+    check_source(url, state_dir, records, options, POLICY_OPTIONS)
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
         msg = "There is no HTML report by segment (--by), or, with --url, of one model."
         raise click.UsageError(msg)
@@ -72,24 +79,28 @@ def drift(
     if records is not None:
         findings = _of_records(records, policies, alpha=alpha, must_be_some=fail_on is not None, **options)
     elif url is not None:
-        findings = _of_page(url, token, window, options["model"])
+        findings = _of_page(url, token, window, options["model"], options["by"])
     else:
         assert state_dir is not None
-        findings = _of_directory(state_dir, window, options["model"], alpha)
+        findings = _of_directory(state_dir, window, options["model"], options["by"], alpha)
     finish(findings, form, output, fail_on, shows_all=shows_all)
 
 
-def _of_page(url: str, token: str | None, window: str | None, model: str | None) -> Findings:
+def _of_page(url: str, token: str | None, window: str | None, model: str | None, by: str | None) -> Findings:
+    if by is not None:
+        return Segments(fetch_segments(url, by=by, model=model, window=window, token=token))
     content = page_models(url, token, window, model)
     page = partial(fetch_report, url, window=window, token=token)
     return Models(content, window_text(content["window"]), page)
 
 
-def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
+def _of_directory(directory: Path, window: str | None, model: str | None, by: str | None, alpha: float) -> Findings:
     # These take longer to load than the other modules.
-    from flask_boxkite.cli.state_dir import app_of
+    from flask_boxkite.cli.state_dir import app_of, segments_of
     from flask_boxkite.page.render import drift_content, report_html
 
+    if by is not None:
+        return Segments.of_report(segments_of(directory, by=by, model=model, window=window, alpha=alpha))
     app = app_of(directory, model=model, window=window, alpha=alpha)
     return Models(drift_content(app), window_text(window), partial(report_html, app))
 
@@ -128,28 +139,4 @@ def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> tup
     variables = [item for segment in report for item in segment.report]
     # The variable that defines the segments is not compared.
     has_counts = any(item.live_rows for item in variables) if variables else source.counts.records > 0
-    return _Segments(report), has_counts
-
-
-class _Segments:
-    """Drift of each segment of one model."""
-
-    def __init__(self, report: SegmentReport) -> None:
-        self._report = report
-
-    @property
-    def verdicts(self) -> Sequence[tuple[str, str]]:
-        """``variable``, and the verdict, of each of all segments."""
-        return [("variable", item.verdict) for segment in self._report for item in segment.report]
-
-    def to_json(self) -> Any:
-        """Return JSON values, as `SegmentReport.to_dict` gives them."""
-        return self._report.to_dict()
-
-    def to_markdown(self, *, shows_all: bool) -> str:
-        """Return a table of the segments; all are listed, as in a terminal."""
-        return self._report.to_markdown()
-
-    def show(self, output: Path | None, *, shows_all: bool) -> None:
-        """Print a table of the segments."""
-        write(f"{self._report}\n", output)
+    return Segments.of_report(report), has_counts

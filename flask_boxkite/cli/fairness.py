@@ -10,7 +10,7 @@ import click
 
 from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
-from flask_boxkite.cli.segments import check_column
+from flask_boxkite.cli.segment_performance import check_column
 from flask_boxkite.cli.sources import note_records, open_records
 from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.quoting import printable

@@ -12,7 +12,10 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
 from flask_boxkite.baseline.pairs import CELLS, PARTS, Pair
+from flask_boxkite.baseline.segment_baselines import segment_baselines
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.cli.group import PATH, boxkite, output_option, write
+from flask_boxkite.drift.segments import segment_texts
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.page.wording import moment
 from flask_boxkite.suggestion import suggestion
@@ -78,6 +81,19 @@ def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
         ],
         "outputs": [{**_variable_dict(item), "policy": policies.get(item.name)} for item in baseline.outputs],
         "pairs": [_pair_dict(baseline, pair) for pair in baseline.pairs],
+        "segmentations": [_segmentation_dict(baseline, item) for item in baseline.segmentations],
+    }
+
+
+def _segmentation_dict(baseline: Baseline, item: Segmentation) -> dict[str, Any]:
+    """Return the segments by one variable, and the training rows of each; they may be a sample's."""
+    side, by = item.side_and_name(baseline.variables)
+    rows = [own.rows for own in segment_baselines(baseline, item)]
+    parts = zip(item.names, segment_texts(baseline, item), rows, strict=True)
+    return {
+        "by": by,
+        "side": side,
+        "segments": [{"name": name, "text": text, "rows": number} for name, text, number in parts],
     }
 
 

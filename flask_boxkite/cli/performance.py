@@ -11,7 +11,7 @@ import click
 
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
-from flask_boxkite.cli.segments import show_segments
+from flask_boxkite.cli.segment_performance import show_segments
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import BoxkiteError

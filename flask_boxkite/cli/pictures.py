@@ -12,8 +12,11 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.baseline.pairs import Pair
+from flask_boxkite.baseline.segment_baselines import segment_baselines
+from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import listed
+from flask_boxkite.drift.segments import segment_texts
 from flask_boxkite.drift.wording import group_name
 from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, chart_data_of
 from flask_boxkite.page.wording import number, percent
@@ -72,8 +75,19 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
         console.print(Text(f"\nWatched together: {printable(listed(names))}."))
     for line in policy_lines(baseline.policies):
         console.print(Text(f"\n{printable(line[0].upper() + line[1:])}."))
+    for segmentation in baseline.segmentations:
+        console.print(Text(f"\nSegments by {printable(_segments(baseline, segmentation))}."))
     for spot, names in blind_spots(baseline.distributions).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
+
+
+def _segments(baseline: Baseline, item: Segmentation) -> str:
+    """Name a variable, and its segments with their shares of training rows."""
+    _, by = item.side_and_name(baseline.variables)
+    texts = segment_texts(baseline, item)
+    rows = [each.rows for each in segment_baselines(baseline, item)]
+    shares = [f"{text} ({percent(own / max(sum(rows), 1))})" for text, own in zip(texts, rows, strict=True) if own]
+    return f"{by}: {', '.join(shares)}"
 
 
 def _pair_name(baseline: Baseline, pair: Pair) -> str:

@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.failed import OddFeature
 from flask_boxkite.quoting import masked_address
 
-__all__ = ["fetch_history", "fetch_json", "fetch_report", "post_outcomes"]
+__all__ = ["fetch_history", "fetch_json", "fetch_report", "fetch_segments", "post_outcomes"]
 
 _TIMEOUT_SECONDS = 30.0
 MOST_BYTES = 256 * 1024 * 1024
@@ -36,6 +37,10 @@ _HISTORY_KEYS = frozenset({"model", "baseline", "length", "days", "variables", "
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
 """Keys of each variable that servers of earlier releases may lack."""
 
+_SEGMENT_KEYS = frozenset({"name", "text", "rows", "verdict", "variables"})
+_SEGMENTED_KEYS = frozenset({"by", "model", "baseline", "window", "alpha", "against", "segments"})
+"""Keys of each segment, and of a report on segments."""
+
 _GIVE_TOKEN = "Set 'BOXKITE_METRICS_TOKEN' to the server's token. (--token gives it too, but others can see that.)"
 
 _REMEDIES = {
@@ -48,6 +53,9 @@ _REMEDIES = {
 _NO_ROUTE = "Does the server take outcomes ('BOXKITE_OUTCOMES_PATH'), and is this the address of that route?"
 _REMEDIES_OF_OUTCOMES = {401: _GIVE_TOKEN, 403: _GIVE_TOKEN, 404: _NO_ROUTE, 405: _NO_ROUTE}
 _NOT_NOW = 503
+_EXPLAINED = (404, _NOT_NOW)
+"""Status codes whose reason the page of segments gives."""
+
 _LONGEST_REASON = 500
 
 
@@ -95,6 +103,44 @@ def fetch_report(url: str, *, window: str | None, token: str | None) -> str:
     return _fetch(url, "report.html", window, token)
 
 
+def fetch_segments(url: str, *, by: str, model: str | None, window: str | None, token: str | None) -> dict[str, Any]:
+    """Return the JSON of the page of segments.
+
+    Args:
+        url: Address of the drift page.
+        by: Variable that segments rows.
+        model: Name of the model; None for the only one that has such segments.
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        token: Token of the server; None if it requires none.
+
+    Raises:
+        BoxkiteError: The page cannot be read, the server has no such segments, or several models have them.
+    """
+    query = {"by": by} if model is None else {"by": by, "model": model}
+    text = _fetch(url, "segments.json", window, token, query=query, quotes_reason=True)
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not _is_segmented(content):
+        msg = f"'{url}' is not a drift page that this release can read. Give the address of the page itself."
+        raise BoxkiteError(msg)
+    page: dict[str, Any] = content
+    return page
+
+
+def _is_segmented(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("format") != 1 or not content.keys() >= _SEGMENTED_KEYS:
+        return False
+    segments = content["segments"]
+    return isinstance(segments, list) and all(
+        isinstance(item, dict)
+        and item.keys() >= _SEGMENT_KEYS
+        and all(variable.keys() >= _VARIABLE_KEYS for variable in item["variables"])
+        for item in segments
+    )
+
+
 def post_outcomes(url: str, body: bytes, content_type: str, *, token: str | None) -> tuple[bool, dict[str, Any]]:
     """Send outcomes to a server's route.
 
@@ -123,11 +169,15 @@ def post_outcomes(url: str, body: bytes, content_type: str, *, token: str | None
             text = error.read(MOST_BYTES)
             if error.code == _NOT_NOW:
                 return False, _counts(page, text) if text.startswith(b"{") else {}
-            is_ours = error.headers.get_content_type() == "text/plain"
-            reason = text.decode("utf-8", "replace").strip()[:_LONGEST_REASON] if is_ours else ""
-            _refuse(page, error, {error.code: reason} | _REMEDIES_OF_OUTCOMES)
+            _refuse(page, error, {error.code: _reason(error, text)} | _REMEDIES_OF_OUTCOMES)
     except (OSError, ValueError, http.client.HTTPException) as error:
         _not_reached(page, error)
+
+
+def _reason(error: urllib.error.HTTPError, text: bytes) -> str:
+    """Return the reason that one of our routes gives for a refusal; empty if it is the answer of something else."""
+    is_ours = error.headers.get_content_type() == "text/plain"
+    return text.decode("utf-8", "replace").strip()[:_LONGEST_REASON] if is_ours else ""
 
 
 def _counts(page: str, text: bytes) -> dict[str, Any]:
@@ -177,11 +227,21 @@ def fetch_history(url: str, *, days: int, token: str | None) -> dict[str, Any]:
     return history
 
 
-def _fetch(url: str, what: str, window: str | None, token: str | None, most_bytes: int = MOST_BYTES) -> str:
-    return _fetched(_address(url, f"/{what}", window=window or "start"), token, most_bytes)
+def _fetch(
+    url: str,
+    what: str,
+    window: str | None,
+    token: str | None,
+    most_bytes: int = MOST_BYTES,
+    query: Mapping[str, str] = MappingProxyType({}),
+    *,
+    quotes_reason: bool = False,
+) -> str:
+    address = _address(url, f"/{what}", window=window or "start", **query)
+    return _fetched(address, token, most_bytes, quotes_reason=quotes_reason)
 
 
-def _fetched(address: str, token: str | None, most_bytes: int) -> str:
+def _fetched(address: str, token: str | None, most_bytes: int, *, quotes_reason: bool = False) -> str:
     page = address.partition("?")[0]  # the form for messages
     request = urllib.request.Request(address, headers=_authorization(token))
 
@@ -194,7 +254,8 @@ def _fetched(address: str, token: str | None, most_bytes: int) -> str:
             return str(text.decode())
     except urllib.error.HTTPError as error:
         with error:
-            _refuse(page, error, _REMEDIES)
+            reason = _reason(error, error.read(most_bytes)) if quotes_reason and error.code in _EXPLAINED else ""
+            _refuse(page, error, _REMEDIES | ({error.code: reason} if reason else {}))
     except (OSError, ValueError, http.client.HTTPException) as error:
         _not_reached(page, error)
 

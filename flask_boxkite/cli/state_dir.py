@@ -10,9 +10,13 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.drift.segment_wording import unknown_segments
+from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
@@ -28,12 +32,14 @@ from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.days import observed_days
-from flask_boxkite.monitoring.observation import Observation, observe, observed_performance
+from flask_boxkite.monitoring.observation import Observation, observe, observe_segments, observed_performance
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
 from flask_boxkite.performance.report import PerformanceReport
 
-__all__ = ["app_of", "histories_of", "observations", "server_directory"]
+__all__ = ["app_of", "histories_of", "observations", "segments_of", "server_directory"]
+
+Read = TypeVar("Read")
 
 
 def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -> App:
@@ -48,20 +54,42 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     Raises:
         BoxkiteError: There are no counts, or counts of several servers, or the counts cannot be read.
     """
+    directory, reading, found = _read(
+        path, lambda directory, reading: observations(directory, reading, model, window, alpha)
+    )
+    names = {key.name for key in reading.sections if key.is_sink}
+    sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
+    return App(directory.name, Query(window), found, sinks=sinks, now=time.time())
+
+
+def segments_of(path: Path, *, by: str, model: str | None, window: str | None, alpha: float) -> SegmentReport:
+    """Return the verdicts on the segments of a model; see `app_of` for the other arguments and errors.
+
+    Args:
+        path: Path of the server's state directory.
+        by: Variable that segments rows.
+        model: Name of the model; None for the only one that has such segments.
+        window: Window of the counts; None for all since the start.
+        alpha: False-alarm probability of all verdicts together.
+
+    Raises:
+        BoxkiteError: No model has such segments, or several have them.
+    """
+    return _read(path, lambda directory, reading: _segments(directory, reading, by, model, window, alpha))[2]
+
+
+def _read(path: Path, read: Callable[[Path, Reading], Read]) -> tuple[Path, Reading, Read]:
+    """Return the state directory of one server, its counts, and the result of a function of both."""
     try:
         directory = server_directory(path)
         reading = read_directory(directory)
-        found = observations(directory, reading, model, window, alpha)
+        return directory, reading, read(directory, reading)
     except OSError as error:
         msg = f"The counts in '{path}' cannot be read: {error.strerror}."
         raise BoxkiteError(msg) from error
     except (ValueError, zlib.error) as error:
         msg = f"The counts in '{path}' cannot be understood: {error} Were they written by this release?"
         raise BoxkiteError(msg) from error
-
-    names = {key.name for key in reading.sections if key.is_sink}
-    sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
-    return App(directory.name, Query(window), found, sinks=sinks, now=time.time())
 
 
 def histories_of(path: Path, *, model: str | None, days: int, alpha: float) -> list[HistoryReport]:
@@ -150,6 +178,10 @@ def observations(
         window: Window of the counts; None for all since the start.
         alpha: False-alarm probability of one check of a whole model.
     """
+    return [_observation(directory, item, window) for item in _models(directory, reading, model, alpha)]
+
+
+def _models(directory: Path, reading: Reading, model: str | None, alpha: float) -> list[ExportedModel]:
     # A server that has ended has no current state.
     keys = sorted(reading.current or reading.sections, key=str)
     models = [
@@ -161,8 +193,32 @@ def observations(
         of = f"of a model {model!r} " if model is not None else ""
         msg = f"Nothing {of}was counted in '{directory}'."
         raise BoxkiteError(msg)
+    return models
 
-    return [_observation(directory, item, window) for item in models]
+
+def _segments(
+    directory: Path, reading: Reading, by: str, model: str | None, window: str | None, alpha: float
+) -> SegmentReport:
+    models = _models(directory, reading, model, alpha)
+    having = [(item, own) for item in models if item.baseline and (own := item.baseline.segmentation_by(by))]
+    if not having:
+        known = chain.from_iterable(item.baseline.segmented_by for item in models if item.baseline)
+        raise BoxkiteError(unknown_segments(by, model, list(dict.fromkeys(known))))
+    if len(having) > 1:
+        names = ", ".join(repr(item.name) for item, _ in having)
+        msg = f"Several models have segments by {by!r}: {names}. Name one of them: --model"
+        raise BoxkiteError(msg)
+    ((chosen, item),) = having
+    assert chosen.baseline is not None
+    return observe_segments(
+        SegmentJudge(chosen.name, chosen.baseline, item),
+        chosen.layout,
+        _counts(directory, chosen),
+        Timelines(chosen.layout),
+        window=window,
+        alpha=alpha,
+        together=_observation(directory, chosen, window).report,
+    ).report
 
 
 def _observation(directory: Path, model: ExportedModel, window: str | None) -> Observation:
@@ -175,12 +231,16 @@ def _observation(directory: Path, model: ExportedModel, window: str | None) -> O
         model.name,
         model.baseline,
         model.layout,
-        _Counts(directory, model.section, lambda: read_directory(directory).totals(model.section)),
+        _counts(directory, model),
         window=window,
         alpha=model.alpha,
         timelines=Timelines(model.layout) if model.baseline else None,
     )
     return replace(seen, performance=_performance(directory, seen))
+
+
+def _counts(directory: Path, model: ExportedModel) -> _Counts:
+    return _Counts(directory, model.section, lambda: read_directory(directory).totals(model.section))
 
 
 def _performance(directory: Path, seen: Observation) -> PerformanceReport | None:

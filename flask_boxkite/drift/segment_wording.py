@@ -18,9 +18,11 @@ from flask_boxkite.drift.wording import (
     when,
     without_ignored,
 )
+from flask_boxkite.naming import RARE
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import suggestion
 
-__all__ = ["as_markdown", "as_text"]
+__all__ = ["as_markdown", "as_text", "moved_variables", "sentence_name", "unknown_segments"]
 
 _NAME = 24
 
@@ -69,9 +71,57 @@ def _summary(report: Mapping[str, Any]) -> str:
     against = f", against the same {when(report['against'])}" if report["against"] else ""
     return (
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
-        f"{against}{unclear_too(segments)}. "
+        f"{against}{unclear_too(segments)}. {_moved_most(report)}"
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
+
+
+def unknown_segments(by: str, model: str | None, known: Sequence[str]) -> str:
+    """Say that rows are not segmented by a variable, and the remedy.
+
+    Args:
+        by: Name of the variable.
+        model: Name of the model; None for all.
+        known: Names of the variables that segment rows.
+    """
+    of = "any model" if model is None else f"a model {model!r}"
+    remedy = suggestion(by, known) if known else "Name variables for that in training: segments=['country']."
+    return f"There are no segments by {by!r} of {of}. {remedy}"
+
+
+def _moved_most(report: Mapping[str, Any]) -> str:
+    """Say which segment moved most, as a sentence and a blank; empty if none has drifted."""
+    segment = next(iter(report["segments"]), None)
+    if segment is None or segment["verdict"] not in MOVED:
+        return ""
+    name = cut(sentence_name(segment["name"], printable(segment["text"])), _NAME)
+    return f"{name} moved most: {moved_variables(segment, report.get('together'))} "
+
+
+def sentence_name(name: str, text: str) -> str:
+    """Return the name of a segment for people, as a sentence begins with it: values keep their spelling."""
+    return f"{text[0].upper()}{text[1:]}" if name == RARE else text
+
+
+def moved_variables(segment: Mapping[str, Any], together: Sequence[Mapping[str, Any]] | None) -> str:
+    """Say which variables of a segment have drifted, and whether all rows together have, as a sentence.
+
+    Args:
+        segment: Segment in which at least one variable has.
+        together: Verdicts on all rows together, in the form of `SegmentReport.to_dict`; None if they are unknown.
+    """
+    moved = [item for item in segment["variables"] if item["verdict"] in MOVED]
+    more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+    text = f"{cut(title(moved[0]), _NAME)}{more} {'have' if more else 'has'} drifted"
+    if together is None:
+        return f"{text}."
+    everywhere = {(item["side"], item["name"]) for item in together if item["verdict"] in MOVED}
+    both = sum((item["side"], item["name"]) in everywhere for item in moved)
+    if not both:
+        return f"{text}; all rows together have not."
+    if both == len(moved):
+        return f"{text}, as in all rows together."
+    return f"{text}, of which {both} {'has' if both == 1 else 'have'} in all rows together."
 
 
 def _name(segment: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import group_name
 from flask_boxkite.suggestion import suggestion
 
-__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first"]
+__all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first", "segment_texts", "verdict_dict"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +72,7 @@ class SegmentReport:
         against: Earlier period that segments are compared with; None for training.
         segments: Segments, one for each value.
         failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
+        together: Drift of all rows together, in the same window; None if it was not judged.
     """
 
     by: str
@@ -82,6 +83,7 @@ class SegmentReport:
     against: str | None
     segments: tuple[Segment, ...]
     failed: str = ""
+    together: DriftReport | None = None
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of that name.
@@ -119,8 +121,10 @@ class SegmentReport:
 
         Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, and ``segments``, a list of dicts
         with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
-        `DriftReport.to_dict`.
+        `DriftReport.to_dict`. A server's report also has ``together``: ``side``, ``name`` and ``verdict`` of each
+        variable in all rows together.
         """
+        together = {} if self.together is None else {"together": list(map(verdict_dict, self.together))}
         return {
             **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
             "segments": [
@@ -133,6 +137,7 @@ class SegmentReport:
                 }
                 for segment in self.segments
             ],
+            **together,
         }
 
     def to_markdown(self) -> str:
@@ -146,9 +151,20 @@ class SegmentReport:
     __repr__ = __str__
 
 
+def verdict_dict(item: VariableDrift) -> dict[str, str]:
+    """Return the names and the verdict of a variable as JSON values."""
+    return {"side": item.side, "name": item.name, "verdict": item.verdict}
+
+
 def largest_first(segment: Segment) -> tuple[int, float, int]:
     """Return the key by which segments are sorted."""
     return WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows
+
+
+def segment_texts(baseline: Baseline, item: Segmentation) -> list[str]:
+    """Return the names of segments for people, and of all other rows."""
+    distribution = baseline.distributions[item.variable]
+    return [*(group_name(distribution, name) for name in item.segments), "all others"]
 
 
 class SegmentJudge:
@@ -180,8 +196,11 @@ class SegmentJudge:
     @property
     def texts(self) -> list[str]:
         """The names for people."""
-        distribution = self._whole.distributions[self.item.variable]
-        return [*(group_name(distribution, name) for name in self.item.segments), "all others"]
+        return segment_texts(self._whole, self.item)
+
+    def cells_of(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return counts of groups, shape (groups,), as the cells of each of `baselines`."""
+        return self._starts.cells_of(counts)
 
     def report(
         self,
@@ -226,7 +245,7 @@ class SegmentJudge:
         report = drift_report(
             self._model,
             self.baselines[number],
-            self._starts.cells_of(counts),
+            self.cells_of(counts),
             alpha=alpha / self.tests,
             timeline=timeline,
             reach=reach,

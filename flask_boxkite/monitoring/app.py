@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from flask_boxkite.monitoring.assembly import (
 from flask_boxkite.monitoring.functions import checked_functions, functions_of
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
+from flask_boxkite.monitoring.observed_names import check_observed
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
 from flask_boxkite.monitoring.watching import app_notifier
 from flask_boxkite.notify.counts import NOTIFICATIONS, cell_of
@@ -165,6 +166,17 @@ class AppMonitor:
         fact = "no model is named" if model is None else f"there is no model {model!r}"
         msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {', '.join(map(repr, known))}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
+
+    def check_segments(self, model: str | None, names: Collection[str]) -> None:
+        """Refuse names of values that a model's baseline does not observe; a model that is not there has none.
+
+        Raises:
+            ConfigError: The model's baseline has no such variable.
+        """
+        if model is None and len(self._configured) > 1:
+            return
+        for item in self._models.values() if model is None else filter(None, [self._models.get(model)]):
+            check_observed(item.baseline, item.model, names)
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 

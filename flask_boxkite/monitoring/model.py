@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -33,7 +33,7 @@ from flask_boxkite.monitoring.counter import SCALARS, PredictionCounter
 from flask_boxkite.monitoring.explanations import Explanations
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.record import RecordMaker
-from flask_boxkite.monitoring.redaction import Redaction, redaction
+from flask_boxkite.monitoring.redaction import REDACTED, Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by 
     from flask_boxkite.drift.segments import SegmentJudge, SegmentReport
     from flask_boxkite.history.model import HistorySource
     from flask_boxkite.history.report import HistoryReport
-    from flask_boxkite.monitoring.observation import Course, Observation
+    from flask_boxkite.monitoring.observation import Course, Observation, SegmentObservation
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
@@ -198,6 +198,7 @@ class ModelMonitor:
         key: Any = None,
         is_told: bool = False,
         observed: Mapping[str, Any] | None = None,
+        hidden: Collection[str] = frozenset(),
     ) -> str:
         """Count and log a prediction, or a batch; return the text of its id.
 
@@ -206,6 +207,7 @@ class ModelMonitor:
         Args:
             prediction: Id of the prediction.
             is_told: Whether the client knows that id already.
+            hidden: Names of observed values that the record must not show.
         """
         if not self.settings.enabled:
             return prediction.text
@@ -246,7 +248,7 @@ class ModelMonitor:
                 self._lose_record()
             else:
                 content = features if table is None else table
-                derived = self.derived(tally, observed)
+                derived = self.derived(tally, observed, hidden=hidden)
                 self.record(prediction, body, content, output, "ok", tally.rows, None, key=key, derived=derived)
         return prediction.text
 
@@ -387,17 +389,22 @@ class ModelMonitor:
         if isinstance(tally, DerivedTally):
             tally.observed.update(observed)
 
-    def derived(self, tally: Tally, observed: Mapping[str, Any] | None) -> Any:
+    def derived(
+        self, tally: Tally, observed: Mapping[str, Any] | None, *, hidden: Collection[str] = frozenset()
+    ) -> Any:
         """Return the derived values of a prediction as its record stores them; None if there are none.
 
         Args:
             tally: Additions of the prediction, committed.
             observed: Values that the view observed, by name; None for none.
+            hidden: Names of values that the record must not show.
         """
         try:
             if isinstance(tally, DerivedTally):  # by which records tell that features did not fit
-                return None if tally.extended is None else tally.extended.by_name(tally.observed)
-            return plain(dict(observed)) if observed else None
+                values = None if tally.extended is None else tally.extended.by_name(tally.observed)
+            else:
+                values = plain(dict(observed)) if observed else None
+            return _without(values, hidden) if hidden and values is not None else values
         except Exception:
             self.complain("The derived values of a prediction could not be recorded; the response is not affected.")
             return None
@@ -441,7 +448,7 @@ class ModelMonitor:
             ConfigError: There is no such window.
         """
         if by is not None:
-            return self.observe_segments(by, window)
+            return self.observe_segments(by, window).report
         observation = self._observed(window)
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
@@ -515,8 +522,8 @@ class ModelMonitor:
             performance = observed_performance(seen, self.outcomes.layout, self.outcomes, now=self._clock())
             return replace(seen, performance=performance)
 
-    def observe_segments(self, by: str, window: str | None = None) -> SegmentReport:
-        """Return the verdicts on each segment.
+    def observe_segments(self, by: str, window: str | None = None) -> SegmentObservation:
+        """Return the verdicts on each segment, and its counts.
 
         Args:
             by: Variable that segments rows.
@@ -529,6 +536,7 @@ class ModelMonitor:
         _check_window(window)
         judge = self._judge_by(by)
         assert self._timelines is not None
+        together = self._observed(window).report
         with _readable(window):
             from flask_boxkite.monitoring.observation import observe_segments
 
@@ -539,6 +547,7 @@ class ModelMonitor:
                 self._timelines,
                 window=window,
                 alpha=self.settings.drift_alpha,
+                together=together,
             )
 
     def _judge_by(self, by: str) -> SegmentJudge:
@@ -556,10 +565,9 @@ class ModelMonitor:
 
     def _segmented(self) -> str:
         """Return the remedy for unknown segments."""
-        items = () if self.baseline is None else self.baseline.segmentations
-        if not items or self.baseline is None:
+        known = () if self.baseline is None else self.baseline.segmented_by
+        if not known:
             return "Write one with export_text(..., segments=[...]), or read records: Records(...).drift(by=...)."
-        known = [item.side_and_name(self.baseline.variables)[1] for item in items]
         return f"It has segments by {', '.join(map(repr, known))}."
 
     def _observed(self, window: str | None) -> Observation:
@@ -603,6 +611,13 @@ class ModelMonitor:
             trained = self._timelines.trained
             variable = next(item for item in trained.variables if (item.side, item.name) == (side, name))
             return course(trained, self.counter.counts, variable.distribution, drifted_size=drifted)
+
+
+def _without(derived: Any, hidden: Collection[str]) -> Any:
+    """Return derived values, of one row or of several, with a placeholder for each hidden one."""
+    if isinstance(derived, list):
+        return [_without(row, hidden) for row in derived]
+    return {name: REDACTED if name in hidden else value for name, value in derived.items()}
 
 
 def _check_window(window: str | None) -> None:

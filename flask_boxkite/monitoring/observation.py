@@ -40,6 +40,7 @@ __all__ = [
     "CoursePoint",
     "LiveCounts",
     "Observation",
+    "SegmentObservation",
     "WindowedCounts",
     "course",
     "observe",
@@ -229,6 +230,40 @@ def observe(
     )
 
 
+@dataclass(frozen=True)
+class SegmentObservation:
+    """The segments of a model in one window. An immutable value.
+
+    Attributes:
+        judge: Judge of the segments.
+        report: The verdicts.
+        layout: Meaning of each count.
+        cells: Counts of the model in the window, shape (layout.size,).
+        totals: All counts since the start, shape (layout.size,).
+        snapshots: Counts before each moment, by Unix seconds.
+    """
+
+    judge: SegmentJudge
+    report: SegmentReport
+    layout: ModelCells
+    cells: NDArray[np.int64]
+    totals: NDArray[np.int64]
+    snapshots: Mapping[float, NDArray[np.int64]]
+
+    def baseline(self, name: str) -> Baseline:
+        """Return the baseline of a segment, whose bins are the groups."""
+        return self.judge.baselines[self.judge.names.index(name)]
+
+    def cells_since(self, name: str, since: float | None) -> NDArray[np.int64]:
+        """Return the counts of a segment since a snapshot, as its baseline's cells; with None, of the window."""
+        before = None
+        with contextlib.suppress(KeyError, OSError):  # a newer snapshot may have replaced it
+            before = None if since is None else self.snapshots[since]
+        cells = self.cells if before is None else np.maximum(self.totals - before, 0)
+        groups = _groups_by_segment(self.judge, self.layout, cells)
+        return self.judge.cells_of(groups[self.judge.names.index(name)])
+
+
 def observe_segments(
     judge: SegmentJudge,
     layout: ModelCells,
@@ -237,7 +272,8 @@ def observe_segments(
     *,
     window: str | None,
     alpha: float,
-) -> SegmentReport:
+    together: DriftReport | None = None,
+) -> SegmentObservation:
     """Return the verdicts on the segments of a model, by the counts of all processes.
 
     Args:
@@ -245,6 +281,7 @@ def observe_segments(
         layout: Cells of the model's counts.
         counts: Reader of the counts.
         timelines: Makes timelines from the counts.
+        together: Drift of all rows together in this window, to compare with.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of all verdicts together.
 
@@ -253,14 +290,21 @@ def observe_segments(
     """
     history, totals = counts.history()
     cells = totals.cells if window is None else history.window(window, totals)
-    own = cells[layout.cells_of_segments(judge.item)].reshape(len(judge.names), -1)
-    return judge.report(
-        list(own[:, : -ROW_BUCKETS - 1]),
+    report = judge.report(
+        list(_groups_by_segment(judge, layout, cells)),
         timelines.of_segments(history, totals, judge.item),
         alpha=alpha,
         reach=None if window is None else WINDOWS[window],
         window=window,
     )
+    report = replace(report, together=together, failed=together.failed if together is not None else "")
+    return SegmentObservation(judge, report, layout, cells, totals.cells, history.snapshots)
+
+
+def _groups_by_segment(judge: SegmentJudge, layout: ModelCells, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the counts of the groups of all variables in each segment, shape (segments, groups)."""
+    own = cells[layout.cells_of_segments(judge.item)].reshape(len(judge.names), -1)
+    return own[:, : -ROW_BUCKETS - 1]
 
 
 def observed_performance(

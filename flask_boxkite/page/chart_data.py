@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete
-from flask_boxkite.drift.wording import SPECIAL_WORDS, category_label
+from flask_boxkite.drift.wording import SPECIAL_WORDS, category_label, group_name
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.page.wording import bound_texts
 
-__all__ = ["Bar", "Categories", "ChartData", "Histogram", "chart_data_of"]
+__all__ = ["Bar", "Categories", "ChartData", "Histogram", "chart_data_of", "group_data_of", "plain_ends"]
 
 FLOAT_MAX = sys.float_info.max
 
@@ -80,9 +80,9 @@ class Histogram:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ends of the chart for people: within the training values; 0 where the lower end is as good as 0."""
+        """The ends of the chart for people: within the training values."""
         lower, upper = max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
-        return (0.0 if 0 < lower < NEGLIGIBLE * upper and not self.is_time else lower), upper
+        return plain_ends(lower, upper, is_time=self.is_time)
 
     def texts(self, values: Sequence[float]) -> list[str]:
         """Write values of the variable, some of which may be close to each other."""
@@ -104,6 +104,11 @@ class Categories:
 
 
 ChartData = Histogram | Categories
+
+
+def plain_ends(lower: float, upper: float, *, is_time: bool) -> tuple[float, float]:
+    """Return two ends for people: 0 where the lower end is as good as 0."""
+    return (0.0 if 0 < lower < NEGLIGIBLE * upper and not is_time else lower), upper
 
 
 def chart_data_of(variable: Distribution, live: ArrayLike) -> ChartData:
@@ -140,6 +145,23 @@ def _specials(
 def _share(cells: NDArray[np.float64], start: int, stop: int) -> float:
     """Return the share of some cells; nearly all special groups have one, which needs no sum."""
     return float(cells[start]) if stop - start == 1 else float(cells[start:stop].sum())
+
+
+def group_data_of(variable: Distribution, live: ArrayLike) -> Categories:
+    """Return the chart data of a variable whose bins are its groups: a bar for each, in the order of the values.
+
+    Args:
+        variable: Its training counts.
+        live: Live counts, in the order of its cells.
+    """
+    before, now = _shares(variable.cells), _shares(live)
+    bars = [
+        Bar(group_name(variable, group.name), *(_share(cells, group.start, group.stop) for cells in (before, now)))
+        for group in variable.groups
+        if group.name not in SPECIAL_WORDS
+    ]
+    rare = _specials(variable, before, now, (RARE,))
+    return Categories((*bars, *rare), _specials(variable, before, now, (BELOW, ABOVE, UNSEEN, MISSING, INVALID)))
 
 
 # --- discrete --------------------------------------------------------------------------------------------------------

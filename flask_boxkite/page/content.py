@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import numpy as np
@@ -38,7 +39,7 @@ from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.calibration import calibration_chart
-from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
+from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of, group_data_of, plain_ends
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.history_view import history_view
 from flask_boxkite.page.pair_chart import pair_chart
@@ -70,6 +71,9 @@ MOST_LETTERS = 20
 
 LATELY = 23 * 3600.0
 """Seconds up to which a server counts as started within the last day."""
+
+Since: TypeAlias = "Callable[[float | None], NDArray[np.int64]]"
+"""Function that returns the counts since a moment; with None, of the whole window."""
 
 PAGE_VARIABLES = 100
 """Number of variables that the overview shows on one page: each takes a millisecond and two kilobytes."""
@@ -105,6 +109,7 @@ class VariableView:
         drift: Drift of the variable.
         live: Function that returns its live counts, of the decisive stretch of time if known.
         today: Date to omit from times, as ``"2026-01-31"``; None to omit none.
+        has_groups: Whether its bins are groups.
     """
 
     def __init__(
@@ -112,11 +117,14 @@ class VariableView:
         drift: VariableDrift,
         live: Callable[[], NDArray[np.int64]],
         today: str | None = None,
+        *,
+        has_groups: bool = False,
     ) -> None:
         self.drift = drift
         self.trained = drift.item
         self._live = live
         self._today = today
+        self._has_groups = has_groups
 
     @cached_property
     def live(self) -> NDArray[np.int64]:
@@ -136,7 +144,7 @@ class VariableView:
     @cached_property
     def chart_data(self) -> ChartData:
         """Data of its charts."""
-        return chart_data_of(self.trained, self.live)
+        return (group_data_of if self._has_groups else chart_data_of)(self.trained, self.live)
 
     @property
     def size(self) -> str | None:
@@ -185,8 +193,12 @@ class VariableView:
     @property
     def ends(self) -> list[str]:
         """Both ends of that chart; empty for categories, and where there is no room for both."""
-        data = self.chart_data
-        texts = bound_texts(data.ends, is_time=data.is_time) if isinstance(data, Histogram) else []
+        data, item = self.chart_data, self.trained
+        texts: list[str] = []
+        if isinstance(data, Histogram):
+            texts = bound_texts(data.ends, is_time=data.is_time)
+        elif isinstance(item, Continuous) and math.isfinite(item.extremes[0]):  # a bar for each group
+            texts = bound_texts(plain_ends(*item.extremes, is_time=item.is_time), is_time=item.is_time)
         return texts if sum(map(len, texts)) <= MOST_LETTERS else []
 
     @property
@@ -326,6 +338,8 @@ class ModelView:
         when: End of the sentence "2 of 31 variables have drifted …".
         query: The visitor's choices.
         observation: Observation of its requests; None if the counts are not a server's.
+        since: Function that returns the counts since a moment; None for the observation's.
+        has_groups: Whether bins are groups, which charts then show.
         now: Time in Unix seconds, whose date is omitted from times; None to omit none.
         history: Last weeks of the model; None if they are unknown.
         failures: Failed requests; None for the ones that the observation has, if there is one.
@@ -341,6 +355,8 @@ class ModelView:
         when: str,
         query: Query | None = None,
         observation: Observation | None = None,
+        since: Since | None = None,
+        has_groups: bool = False,
         now: float | None = None,
         history: HistoryReport | None = None,
         failures: Failures | None = None,
@@ -353,6 +369,8 @@ class ModelView:
         self.failures = failures or (observation.failures if observation is not None else None)
         self._report = report
         self._cells = cells
+        self._given_since = since
+        self._has_groups = has_groups
         self._today = None if now is None else moment(now)[:10]
         self.history = None if history is None or now is None else history_view(history, moment(now)[:10])
 
@@ -389,12 +407,14 @@ class ModelView:
         return [self._view(drift) for drift in self._report or ()]
 
     def _view(self, drift: VariableDrift) -> VariableView:
-        return VariableView(drift, partial(_part, self._since, drift.since, self._own[id(drift.item)]), self._today)
+        live = partial(_part, self._since, drift.since, self._own[id(drift.item)])
+        return VariableView(drift, live, self._today, has_groups=self._has_groups)
 
     @cached_property
-    def _since(self) -> Callable[[float | None], NDArray[np.int64]]:
+    def _since(self) -> Since:
         """Function that returns the counts since a moment."""
-        return cache(self.observation.cells_since) if self.observation is not None else lambda time: self._cells
+        since = self._given_since or (self.observation.cells_since if self.observation is not None else None)
+        return cache(since) if since is not None else lambda time: self._cells
 
     @cached_property
     def _own(self) -> dict[int, slice]:
@@ -508,7 +528,7 @@ class ModelView:
         return None
 
 
-def _part(since: Callable[[float | None], NDArray[np.int64]], moment: float | None, own: slice) -> NDArray[np.int64]:
+def _part(since: Since, moment: float | None, own: slice) -> NDArray[np.int64]:
     return since(moment)[own]
 
 

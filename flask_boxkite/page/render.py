@@ -12,12 +12,14 @@ from markupsafe import Markup
 
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.failures import failed_text
+from flask_boxkite.drift.segments import SegmentReport
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.monitoring.observation import Course
 from flask_boxkite.page.assets import asset
 from flask_boxkite.page.content import STATES, App, ModelView, VariableView, course_heading, course_picture
 from flask_boxkite.page.overall import Overall
+from flask_boxkite.page.segments import SegmentsView
 from flask_boxkite.page.wording import (
     ago,
     breakable,
@@ -37,6 +39,8 @@ __all__ = [
     "history_json",
     "overview_html",
     "report_html",
+    "segments_html",
+    "segments_json",
     "variable_html",
 ]
 
@@ -89,6 +93,22 @@ def variable_html(app: App, model: ModelView, view: VariableView, course: Course
             distances=list(distance_statistics(view.row)),
         )
     )
+
+
+def segments_html(app: App, seen: SegmentsView, named: str) -> str:
+    """Return the page of a model's segments.
+
+    Args:
+        app: App with the model.
+        seen: The segments.
+        named: Name of the segment that the address names; empty for none.
+    """
+    return _environment().get_template("segments.html").render(app=app, query=app.query, seen=seen, named=named)
+
+
+def segments_json(report: SegmentReport) -> str:
+    """Return the same as JSON, for programs: ``format`` (1), and the keys of `SegmentReport.to_dict`."""
+    return json.dumps({"format": FORMAT, **report.to_dict()}, indent=2, allow_nan=False) + "\n"
 
 
 def report_html(app: App) -> str:

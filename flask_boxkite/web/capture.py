@@ -31,6 +31,7 @@ from flask_boxkite.web.options import QUERY, Options
 from flask_boxkite.web.request_body import BodyTee, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.web.request_features import BINARY_LENGTH, RequestFeatures
 from flask_boxkite.web.request_key import RequestKey
+from flask_boxkite.web.request_segments import RequestSegments
 from flask_boxkite.web.return_values import (
     LONGEST_PAYLOAD,
     StreamedError,
@@ -85,6 +86,9 @@ class Capture(RequestFeatures):
     _key: RequestKey | None = None  # set only if the view has the option
     _beside: tuple[str, ...] = ()  # names of other models with a prediction in this request
     observed: dict[str, Any] | None = None  # values that the view observes, by name
+    hidden: frozenset[str] = frozenset()  # names of observed values that records must not show
+    _segments: RequestSegments | None = None  # set only if the view has the option
+    _named: dict[str, Any] | None = None  # values that the view itself observes, among those
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class Capture(RequestFeatures):
         try:
             kept = {name: deepcopy(plain(value)) for name, value in values.items()}
             self.observed = {**(self.observed or {}), **kept}
+            self._named = {**(self._named or {}), **kept}
         except Exception:
             self.model.complain("Observed values could not be read; the response is not affected.")
 
@@ -155,16 +160,45 @@ class Capture(RequestFeatures):
             self._query_string = request.query_string
         if self._options.key is not None:
             self._take_key(request, self._options.key)
+        if self._options.segments:
+            self._take_segments(request)
 
     def _take_key(self, request: Request, place: str) -> None:
         """Find the key in the request; one in a long body comes with the document, or with the whole body."""
         try:
-            limit = max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes)
-            self._key = key = RequestKey(place, request, self.model.redaction, limit)
+            self._key = key = RequestKey(place, request, self.model.redaction, self._longest)
             if self._body is not None:
                 key.take_body(self._body)
         except Exception:
             self.model.complain("The key of a prediction could not be read; the response is not affected.")
+
+    def _take_segments(self, request: Request) -> None:
+        """Find the values that segment rows, as the key is found; functions are called before the view."""
+        try:
+            model = self.model
+            self._segments = found = RequestSegments(
+                self._options.segments, request, model.redaction, self._longest, model.complain
+            )
+            if self._body is not None:
+                found.take_body(self._body)
+            found.call(request, is_buffered=self._body is not None)
+            self._observe_segments(found)
+        except Exception:
+            self._complain_of_segments()
+
+    def _observe_segments(self, found: RequestSegments) -> None:
+        """Take these values as observed ones; a value that the view observes itself comes before."""
+        own = {} if self._named is None else self._named
+        self.observed = {**found.values, **own}
+        self.hidden = found.hidden
+
+    def _complain_of_segments(self) -> None:
+        self.model.complain("Values of 'segments' could not be read; the response is not affected.")
+
+    @property
+    def _longest(self) -> int:
+        """Largest size of a decompressed body in bytes."""
+        return max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes)
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and keep a copy."""
@@ -198,6 +232,9 @@ class Capture(RequestFeatures):
         try:
             if self._key is not None:
                 self._key.take_document(document)
+            if self._segments is not None:
+                self._segments.take_document(document)
+                self._observe_segments(self._segments)
             self._take_table(self._table_of(document))
         except Exception:
             self.model.fail(self.tally)
@@ -374,6 +411,8 @@ class Capture(RequestFeatures):
             self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
 
         model = self.model
+        if self._segments is not None:
+            self._finish_segments(self._segments)
         if self.observed is not None:
             model.take_observed(self.tally, self.observed)
         predictions = model.commit(self.tally, status, duration)
@@ -385,6 +424,16 @@ class Capture(RequestFeatures):
             self._explain(response)
         if predictions and model.wants_record(self.prediction):
             self._record(status, duration, self._reply(response) if self.keeps_reply else None)
+
+    def _finish_segments(self, found: RequestSegments) -> None:
+        """Find values in a body that the view has read by itself."""
+        tee = self._tee
+        try:
+            if tee is not None and tee.size and tee.is_whole(self._length):
+                found.take_body(tee.data)
+                self._observe_segments(found)
+        except Exception:
+            self._complain_of_segments()
 
     def _finish_key(self, key: RequestKey, status: str) -> None:
         """Take a key from a body that the view has read by itself, and let outcomes find the prediction by it."""
@@ -450,7 +499,7 @@ class Capture(RequestFeatures):
         limit = self.model.settings.max_body_bytes
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
-        derived = self.model.derived(self.tally, self.observed)
+        derived = self.model.derived(self.tally, self.observed, hidden=self.hidden)
         self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply, key, derived)
 
 

@@ -17,6 +17,8 @@ __all__ = ["dashboard_blueprint"]
 _VIEWS = {
     "/": "overview",
     "/variable": "variable",
+    "/segments": "segments",
+    "/segments.json": "segments_json",
     "/drift.json": "json",
     "/history.json": "history",
     "/report.html": "report",

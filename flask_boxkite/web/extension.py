@@ -27,6 +27,7 @@ from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
 from flask_boxkite.web.options import Options, Pick, check_key
 from flask_boxkite.web.predict import current_capture, predicting, warn_once
+from flask_boxkite.web.segment_places import SegmentPlace, checked_places
 from flask_boxkite.web.views import PredictedView, routed
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Boxkite:
         )
         for view in routed(app, self.predicted):
             monitor.check_model(view.model)
+            monitor.check_segments(view.model, view.segments)
         _log_set_up(monitor)
 
         access = PageAccess.of(app.config, settings, self._dashboard_guard)
@@ -131,7 +133,13 @@ class Boxkite:
 
     @overload
     def predict(
-        self, *, model: str | None = None, features: Pick = None, output: Pick = None, key: str | None = None
+        self,
+        *,
+        model: str | None = None,
+        features: Pick = None,
+        output: Pick = None,
+        key: str | None = None,
+        segments: Mapping[str, SegmentPlace] | None = None,
     ) -> Callable[[View], View]: ...
 
     def predict(
@@ -142,6 +150,7 @@ class Boxkite:
         features: Pick = None,
         output: Pick = None,
         key: str | None = None,
+        segments: Mapping[str, SegmentPlace] | None = None,
     ) -> Any:
         """Decorate a view that predicts: each answered request is counted and logged.
 
@@ -169,10 +178,17 @@ class Boxkite:
                 remembers it. A key stands for its last prediction, and has one outcome. ``BOXKITE_REDACT`` hides it in
                 the record where it names that field or header, or ``key``. A request without a key is a prediction like
                 any other. None: no key.
+            segments: Places of values that segment rows and are no features, by their names in training, such as
+                ``{"country": "customer.country"}``: a dotted path into the JSON request, a header as for *key*, or a
+                function without arguments, such as ``lambda: request.headers.get("X-Tenant")``. A path through a list
+                of rows gives a value for each row. A function is called once, before the view, and returns one value
+                for all rows, or a list with a value for each. If it raises, or nothing is at a place, the value is
+                missing. They count as values given to `observe`, and a value that the view gives itself replaces them.
+                The record hides them where ``BOXKITE_REDACT`` names the field, the header, or the name of the value.
 
         Raises:
             ConfigError: *view* is not a view, an option is of a wrong type, or the only app of this monitor does not
-                have the model.
+                have the model, or its baseline does not have a name in *segments*.
         """
         if view is not None:
             _check_view(view, f"such as predict(model={view!r}), or the view alone")
@@ -181,16 +197,19 @@ class Boxkite:
                 msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
                 raise ConfigError(msg)
         check_key(key)
+        places = checked_places(segments)
+        names = [name for name, _ in places]
         _check_name("model", model)
         if self._is_of_one_app and len(self._states) == 1:
             for state in self._states:
                 state.monitor.check_model(model)
-        options = Options(features, output, key)
+                state.monitor.check_segments(model, names)
+        options = Options(features, output, key, places)
 
         def decorate(view: View) -> View:
             _check_view(view, "and then the view")
             wrapper = predicting(view, model, options)
-            self._predicted = [*self.predicted, PredictedView(view, wrapper, model)]
+            self._predicted = [*self.predicted, PredictedView(view, wrapper, model, names)]
             return wrapper  # type: ignore[return-value]
 
         return decorate if view is None else decorate(view)
@@ -237,7 +256,16 @@ class Boxkite:
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
         is_told = capture.is_told and not capture.is_logged
         observed = {**(capture.observed or {}), **(observed or {})}
-        text = monitor.log_as(prediction, request_body, features, output, key=key, is_told=is_told, observed=observed)
+        text = monitor.log_as(
+            prediction,
+            request_body,
+            features,
+            output,
+            key=key,
+            is_told=is_told,
+            observed=observed,
+            hidden=capture.hidden,
+        )
         capture.take_logged(text)
         return text
 

@@ -7,6 +7,7 @@ is passed on unchanged (`flask_boxkite.web.response_stream`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from werkzeug.datastructures import Headers
@@ -15,12 +16,14 @@ from werkzeug.wrappers import Request
 from werkzeug.wsgi import ClosingIterator
 
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.monitoring.observed_names import check_observed
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.web.http import metrics_response
 from flask_boxkite.web.options import Options, check_key
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
+from flask_boxkite.web.segment_places import checked_places
 
 __all__ = ["BoxkiteMiddleware"]
 
@@ -32,9 +35,10 @@ class BoxkiteMiddleware:
         wsgi_app: The app.
         service: Service that counts and logs predictions.
         routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. A path maps to None
-            for payload conventions, or to a mapping with ``features``, ``output`` and ``key``. The first two are a
-            dotted path into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
-            The key is a dotted path into the JSON request, or a header, as for `Boxkite.predict`.
+            for payload conventions, or to a mapping with ``features``, ``output``, ``key`` and ``segments``. The first
+            two are a dotted path into the JSON, or a callable that receives the request (of Werkzeug) or the parsed
+            response. The key is a dotted path into the JSON request, or a header, as for `Boxkite.predict`; so is each
+            place in ``segments``.
         metrics_path: Path of the metrics; None for no route.
 
     Raises:
@@ -53,6 +57,9 @@ class BoxkiteMiddleware:
         self._service = service
         self._settings = service.app.settings
         self._routes = {path: _options(path, places) for path, places in routes.items()}
+        for path, options in self._routes.items():
+            names = [name for name, _ in options.segments]
+            check_observed(service.monitor.baseline, service.monitor.model, names, f"Route {path!r}: ")
         self._metrics_path = metrics_path if self._settings.enabled else None
         self._capture = capture_type(self._settings)
         self._is_checked = False
@@ -106,14 +113,18 @@ def _options(path: str, places: Mapping[str, Any] | None) -> Options:
     try:
         options = Options(**(places or {}))
     except TypeError as error:
-        msg = f"Route {path!r} must map to None or to a mapping with 'features', 'output' and 'key', got {places!r}."
+        msg = (
+            f"Route {path!r} must map to None or to a mapping with 'features', 'output', 'key' and 'segments', "
+            f"got {places!r}."
+        )
         raise ConfigError(msg) from error
     for name, pick in (("features", options.features), ("output", options.output)):
         if pick is not None and not isinstance(pick, str) and not callable(pick):
             msg = f"Route {path!r}: '{name}' must be a dotted path, a callable or None, got {pick!r}."
             raise ConfigError(msg)
     check_key(options.key, f"Route {path!r}: ")
-    return options
+    given: Any = options.segments or None  # a mapping, as users write it
+    return replace(options, segments=checked_places(given, f"Route {path!r}: ", takes_functions=False))
 
 
 class _Watched:

@@ -98,6 +98,10 @@ class MonitoredApp:
         for item in routed(app, predicted):
             if (problem := self._refusal(item.model, item.view)) is not None:
                 yield problem
+            try:
+                self.monitor.check_segments(item.model, item.segments)
+            except ConfigError as error:
+                yield f"{view_name(item.view)!r} does not segment rows as its decorator says. {error}"
 
     def has_predicted(self, app: Any) -> bool:
         """Say whether a route leads to a view that `Boxkite.predict` has decorated, in any order."""

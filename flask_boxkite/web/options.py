@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.hints import Where
 
-__all__ = ["QUERY", "Options", "Pick", "check_key", "key_header"]
+__all__ = ["QUERY", "Options", "Pick", "check_key", "is_place", "key_header"]
 
 Pick: TypeAlias = Where
 
@@ -35,11 +35,14 @@ class Options:
         output: None: by payload convention. A text: dotted path into the JSON response. A callable: receives the view's
             return value or, if its first parameter is named ``answer``, the parsed answer.
         key: None: no key. A text: dotted path into the JSON request, or ``"header:"`` and the name of a header.
+        segments: Names of variables that segment rows and are no features, each with the place of its value: such a
+            text, or a function without arguments.
     """
 
     features: Pick = None
     output: Pick = None
     key: str | None = None
+    segments: tuple[tuple[str, str | Callable[[], Any]], ...] = ()
 
     @cached_property
     def wants_answer(self) -> bool:
@@ -52,6 +55,14 @@ def key_header(place: str) -> str | None:
     return place.removeprefix(_HEADER) if place.startswith(_HEADER) else None
 
 
+def is_place(place: Any) -> bool:
+    """Say whether this is a dotted path into the JSON request, or a header, as for `Options.key`."""
+    if not isinstance(place, str):
+        return False
+    header = key_header(place)
+    return (_PATH.fullmatch(place) if header is None else _HEADER_NAME.fullmatch(header)) is not None
+
+
 def check_key(place: Any, start: str = "") -> None:
     """Refuse a place of a key that cannot be one.
 
@@ -62,12 +73,8 @@ def check_key(place: Any, start: str = "") -> None:
     Raises:
         ConfigError: It is neither None nor such a text.
     """
-    if place is None:
+    if place is None or is_place(place):
         return
-    if isinstance(place, str):
-        header = key_header(place)
-        if (_PATH.fullmatch(place) if header is None else _HEADER_NAME.fullmatch(header)) is not None:
-            return
     msg = (
         f"{start}'key' must be a dotted path into the JSON request, such as 'order.id', or a header, such as "
         f"'header:X-Request-Id', or None, got {place!r}."

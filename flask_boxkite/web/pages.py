@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 from flask import abort, current_app, request
 from werkzeug.wrappers import Response
 
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.drift.segment_wording import unknown_segments
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, is_window, seconds_of
@@ -17,10 +19,19 @@ from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.observation import Course, Observation
+from flask_boxkite.monitoring.observation import Course, Observation, SegmentObservation
 from flask_boxkite.page.assets import ASSETS, asset
 from flask_boxkite.page.content import App, Query
-from flask_boxkite.page.render import drift_json, history_json, overview_html, report_html, variable_html
+from flask_boxkite.page.render import (
+    drift_json,
+    history_json,
+    overview_html,
+    report_html,
+    segments_html,
+    segments_json,
+    variable_html,
+)
+from flask_boxkite.page.segments import SegmentsView
 from flask_boxkite.system.server import runs_several
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.http import POLICY, arguments, compressed, refused
@@ -98,6 +109,45 @@ class Pages:
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
             course = Course(0.0, [])
         return _answer(variable_html(app, model, view, course))
+
+    def segments(self) -> Response:
+        """Return the page of the segments of a model, with the variables of one."""
+        model, query, named = self._segmented(), _query(), arguments(request).get("segment", "")
+        seen = _observed_segments(model, query)
+        if isinstance(seen, str):
+            return _answer(overview_html(self._app(query, [], [seen])), status=503)
+
+        app = App(current_app.name, query, [], now=self._monitor.clock())
+        assert model.baseline is not None
+        try:
+            view = SegmentsView(seen, model.baseline.segmented_by, query, chosen=named, now=app.now)
+        except KeyError:
+            _refuse(f"There is no segment {named!r} by {seen.report.by!r} of a model {model.model!r}.", 404)
+        return _answer(segments_html(app, view, named))
+
+    def segments_json(self) -> Response:
+        """Return the same as JSON, for programs."""
+        seen = _observed_segments(self._segmented(), _query())
+        if isinstance(seen, str):
+            _refuse(seen, 503)
+        return _answer(segments_json(seen.report), "application/json")
+
+    def _segmented(self) -> ModelMonitor:
+        """Return the model whose segments are asked for; without a name, the only one that has them."""
+        parameters = arguments(request)
+        name, by = parameters.get("model"), parameters.get("by", "")
+        known = {
+            model: model.baseline.segmented_by
+            for model in self._monitor.models()
+            if name in (None, model.model) and model.baseline is not None
+        }
+        having = [model for model, names in known.items() if by in names]
+        if not having:
+            _refuse(unknown_segments(by, name, list(dict.fromkeys(chain(*known.values())))), 404)
+        if len(having) > 1:
+            names = ", ".join(repr(model.model) for model in having)
+            _refuse(f"Several models have segments by {by!r}: {names}. Name one of them: 'model'.", 404)
+        return having[0]
 
     def _show(
         self,
@@ -181,6 +231,14 @@ def _days() -> int:
     except ConfigError:
         _refuse(f"'days' must be a number from 1 to {MOST_DAYS}, got {text!r}.", 400)
     return days
+
+
+def _observed_segments(model: ModelMonitor, query: Query) -> SegmentObservation | str:
+    """Return the observation of segments that the model has, or the reason why its counts cannot be read."""
+    try:
+        return model.observe_segments(arguments(request).get("by", ""), query.window)
+    except BoxkiteError as error:
+        return str(error)
 
 
 def _query() -> Query:

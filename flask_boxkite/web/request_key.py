@@ -5,17 +5,15 @@ The JSON is parsed again for it, so the key is found under any convention, and n
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from werkzeug.wrappers import Request
 
 from flask_boxkite.monitoring.redaction import REDACTED, Redaction
-from flask_boxkite.payloads import binary_document, decompressed
 from flask_boxkite.values.keys import key_of
 from flask_boxkite.values.paths import value_at
+from flask_boxkite.web.body_document import BodyDocument
 from flask_boxkite.web.options import key_header
-from flask_boxkite.web.request_features import BINARY_LENGTH
 
 __all__ = ["RequestKey"]
 
@@ -39,9 +37,7 @@ class RequestKey:
         self.shown: str | None = None
         self._path = place
         self._redaction = redaction
-        self._limit = limit
-        self._encoding = request.environ.get("HTTP_CONTENT_ENCODING")
-        self._length = request.environ.get(BINARY_LENGTH)
+        self._body = BodyDocument(request, limit)
         header = key_header(place)
         self._is_in_body = header is None
         if header is not None:
@@ -53,9 +49,7 @@ class RequestKey:
         if self.text is not None or not self._is_in_body:
             return
         try:
-            if self._encoding:
-                body = decompressed(body, self._encoding, self._limit)
-            self.take_document(binary_document(body, self._length) if self._length else json.loads(body))
+            self.take_document(self._body.of(body))
         except (LookupError, ValueError, RecursionError):  # it is not JSON
             return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from flask_boxkite.web.routes import DASHBOARD, METRICS
@@ -21,12 +21,20 @@ class PredictedView:
 
     Attributes:
         model: The model that the decorator names; None for the only one.
+        segments: Names in its option ``segments``.
     """
 
-    def __init__(self, view: Callable[..., Any], wrapper: Callable[..., Any], model: str | None) -> None:
+    def __init__(
+        self,
+        view: Callable[..., Any],
+        wrapper: Callable[..., Any],
+        model: str | None,
+        segments: Collection[str] = (),
+    ) -> None:
         self._view = _weakly(view)
         self._wrapper = _weakly(wrapper)
         self.model = model
+        self.segments = segments
 
     @property
     def view(self) -> Callable[..., Any] | None:

@@ -502,7 +502,7 @@ def test_damaged_counts_are_left_out(world: World, tmp_path: Path) -> None:
     [
         "",
         "--url http://x --state-dir y",
-        "--url http://x --by age",
+        "--url http://x --by age --format html",
         "--records x",
         "--records x --baseline y --window 1h",
         "--records x --baseline y --by z --format html",
