@@ -14,7 +14,8 @@ except ImportError as error:
     raise BoxkiteError(msg) from error
 
 from flask_boxkite.records.archive import Records
+from flask_boxkite.records.compaction import Compaction, compact
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.segments import Segment, SegmentReport
 
-__all__ = ["ReadCounts", "Records", "Segment", "SegmentReport"]
+__all__ = ["Compaction", "ReadCounts", "Records", "Segment", "SegmentReport", "compact"]

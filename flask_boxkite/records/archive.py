@@ -7,10 +7,10 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import msgspec
 import numpy as np
@@ -31,9 +31,10 @@ from flask_boxkite.performance.report import PerformanceReport, performance_repo
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.alignment import Aligner, aligner_of
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
+from flask_boxkite.records.compaction import check_arrow
 from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record, decoder
-from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
+from flask_boxkite.records.folders import Folders, Location, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
@@ -47,6 +48,10 @@ from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging, SegmentReport
 from flask_boxkite.records.selection import Filter
 
+if TYPE_CHECKING:  # pyarrow is not there where only lines are read
+    from flask_boxkite.records.parquet.layout import Layout
+    from flask_boxkite.records.parquet.part import Group
+
 __all__ = ["Records"]
 
 logger = logging.getLogger("flask_boxkite")
@@ -59,14 +64,16 @@ AnyBaseline = Baseline | str | os.PathLike[str]
 
 
 class Records:
-    """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write.
+    """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write, or in Parquet.
 
     Each use reads the files again. A reading takes a few megabytes of memory, 300 bytes for each file, and 120 bytes
-    for each record, by which duplicates are found. One line may take 300 MB; a line of more than 32 MiB or 2,000,000
-    values is damaged. Only one thread at a time may use the object.
+    for each record in a file of lines, by which duplicates are found. One line may take 300 MB; a line of more than 32
+    MiB or 2,000,000 values is damaged. Only one thread at a time may use the object.
 
     Args:
-        location: Directory, or URL of any kind that fsspec knows (``s3://bucket/models``), with all levels below.
+        location: Directory, or URL of any kind that fsspec knows (``s3://bucket/models``), with all levels below; or
+            several of them. They may hold files of lines and the Parquet files of `compact`; a record in both is read
+            once. Name the folder of lines first: its files may become Parquet while it is read.
         start: Time of the first records: a datetime, a date or an ISO 8601 text; UTC unless it has a zone.
         end: Time before which records were made. Files further than *slack_seconds* outside the period are not opened.
         model: Name of the only model to read; None for all.
@@ -82,7 +89,7 @@ class Records:
 
     def __init__(
         self,
-        location: str | os.PathLike[str],
+        location: Location,
         *,
         start: Moment = None,
         end: Moment = None,
@@ -94,7 +101,7 @@ class Records:
     ) -> None:
         _check("slack_seconds", slack_seconds, "a number >= 0", is_valid=slack_seconds >= 0)
         self._wanted = Filter(Period.of(start, end), model, version, fingerprint)
-        self._folder = Folder(location, options or {})
+        self._folder = Folders(location, options or {})
         self._slack_seconds = slack_seconds
         self._counts = ReadCounts()
 
@@ -268,21 +275,36 @@ class Records:
         files = self._files()
         span = self._span(files)
         counter = RecordCounter(baseline, span.end, others, segmentation)
-        self._count(counter, files, may_be_several=by == "model")
+        self._count(counter, baseline, files, may_be_several=by == "model")
         return counter, self._wanted.period.bounded_by(span)
 
     def _count(
         self,
         counter: RecordCounter,
+        baseline: Baseline,
         files: Sequence[RecordFile],
         joining: Joining | None = None,
         *,
         may_be_several: bool = False,
     ) -> None:
-        for chunk in self._chunks(counter.aligner.features, files=files):
-            counter.add(chunk)
-            if joining is not None:
-                joining.add(chunk, counter.aligner)
+        names = counter.aligner.features
+        if not any(file.unit for file in files):  # lines need no pyarrow
+            for chunk in self._chunks(names, files=files):
+                counter.add(chunk)
+                if joining is not None:
+                    joining.add(chunk, counter.aligner)
+                self._model(may_be_several=may_be_several)
+            return
+        from flask_boxkite.records.parquet.group_counter import GroupCounter
+
+        groups = GroupCounter(counter, baseline, decoder(names), joining)
+        for piece in self._pieces(names, files, groups.takes):
+            if isinstance(piece, list):
+                counter.add(piece)
+                if joining is not None:
+                    joining.add(piece, counter.aligner)
+            else:
+                groups.add(piece)
             self._model(may_be_several=may_be_several)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
@@ -359,7 +381,7 @@ class Records:
         span = self._span(files)
         is_one_segment = not joining.others  # rows with other features are counted one by one
         counter = RecordCounter(known, span.end, joining.others, None if is_one_segment else lambda *row: "")
-        self._count(counter, files, joining)
+        self._count(counter, known, files, joining)
         joining.hidden.check()
         self._warn_of_others(known)
 
@@ -576,12 +598,29 @@ class Records:
         self, names: Sequence[str] | None, *, is_whole: bool = False, files: Sequence[RecordFile] | None = None
     ) -> Iterator[list[Record]]:
         """Begin a new reading."""
+        files = self._files() if files is None else files
+        if any(file.unit for file in files):
+            return cast("Iterator[list[Record]]", self._pieces(names, files, None, is_whole=is_whole))
         self._counts = counts = ReadCounts()
         decode = decoder(names, is_whole=is_whole)
-        width = 1 if names is None else len(names) + len(FIELDS)
-        return read_records(
-            self._folder, self._files() if files is None else files, decode, self._wanted, counts, width
-        )
+        return read_records(self._folder, files, decode, self._wanted, counts, _width(names))
+
+    def _pieces(
+        self,
+        names: Sequence[str] | None,
+        files: Sequence[RecordFile],
+        takes: Callable[[Layout], bool] | None,
+        *,
+        is_whole: bool = False,
+    ) -> Iterator[list[Record] | Group]:
+        """Begin a new reading, in which groups of Parquet files come as columns where *takes* says so."""
+        check_arrow()
+        from flask_boxkite.records.parquet.stream import read_mixed
+
+        self._counts = counts = ReadCounts()
+        decode = decoder(names, is_whole=is_whole)
+        slack = self._wanted.period.widened(self._slack_seconds)
+        return read_mixed(self._folder, files, decode, self._wanted, counts, slack, _width(names), takes)
 
     def _files(self) -> list[RecordFile]:
         return self._folder.files(self._wanted.period, self._slack_seconds)
@@ -590,7 +629,12 @@ class Records:
         """Return the part of the period that has files."""
         if not files:
             return self._wanted.period
-        return self._wanted.period.within(Period(files[0].minute, files[-1].minute + MINUTE_SECONDS))
+        return self._wanted.period.within(Period(files[0].minute, max(file.end for file in files)))
+
+
+def _width(names: Sequence[str] | None) -> int:
+    """Return the number of values that are made of each row."""
+    return 1 if names is None else len(names) + len(FIELDS)
 
 
 def _with_times(table: Any, name: str) -> Any:

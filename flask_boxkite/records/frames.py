@@ -45,7 +45,7 @@ class Frame:
     def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record]]]) -> None:
         self._arrow = _required("pyarrow")
         self._read = read
-        self._aligner = columns.aligner()
+        self.aligner = columns.aligner()
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
         self._variables = (*self._features, *self._outputs)
@@ -79,8 +79,11 @@ class Frame:
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def _batch(self, records: Sequence[Record]) -> Any:
+        return self.batch_of(records, *(self.aligner.single_rows(records) or self._rows(records)))
+
+    def batch_of(self, records: Sequence[Record], features: list[Row], outputs: list[Row]) -> Any:
+        """Return the record batch of records whose rows are laid out, one row for each predicted row."""
         rows = np.array([record.rows for record in records])
-        features, outputs = self._aligner.single_rows(records) or self._rows(records)
         arrays = [*self._arrays(self._features, features), *self._arrays(self._outputs, outputs)]
         arrays += self._field_arrays(records, rows)
         return self._arrow.RecordBatch.from_arrays(arrays, schema=self.schema)
@@ -90,8 +93,8 @@ class Frame:
         features: list[Row] = []
         outputs: list[Row] = []
         for record in records:
-            features += _filled(self._aligner.feature_rows(record), record.rows, len(self._features))
-            outputs += _filled(self._aligner.output_rows(record), record.rows, len(self._outputs))
+            features += _filled(self.aligner.feature_rows(record), record.rows, len(self._features))
+            outputs += _filled(self.aligner.output_rows(record), record.rows, len(self._outputs))
         return features, outputs
 
     def _arrays(self, columns: Sequence[_FrameColumn], rows: list[Row]) -> Iterator[Any]:

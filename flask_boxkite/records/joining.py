@@ -35,6 +35,7 @@ class Joining:
     """Counts the outcomes of the records that it is given, and these records by predicted class.
 
     Attributes:
+        key: Field of the record, or name of a feature, that is the key.
         others: Names of features that the key needs and the baseline lacks.
         layout: Meaning of the counts of outcomes.
         hidden: Rows whose key or output is hidden.
@@ -62,6 +63,7 @@ class Joining:
         self._reader = reader
         self.hidden = Hidden(key)
         self._names = keys_of(key, [*features, *self.others])
+        self.key = key
         self._id = key if key in ("prediction_id", "entity_id") else None
         self._nameless: Counter[str | None] = Counter()
         self._outcomes: dict[str, list[OutcomeRow]] = {}
@@ -76,6 +78,11 @@ class Joining:
                 self._outcomes.setdefault(text, []).append(outcome)
             if outcome.model is not None:
                 self.models[outcome.model] += 1
+
+    @property
+    def names(self) -> list[str]:
+        """The keys of outcomes."""
+        return list(self._outcomes)
 
     def add(self, records: Sequence[Record], aligner: Aligner) -> None:
         """Join some records.

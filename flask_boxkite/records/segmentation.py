@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.drift.wording import group_name, group_text
@@ -16,6 +19,9 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import time_text, to_seconds
+
+if TYPE_CHECKING:  # pyarrow is not there where only lines are read
+    from flask_boxkite.records.parquet.part import Group
 
 __all__ = ["Segmentation"]
 
@@ -50,6 +56,7 @@ class Segmentation:
 
     def __init__(self, by: str, baseline: Baseline, *, least: int = 1, most: int = MOST_COUNTED) -> None:
         columns = Columns.of(baseline)
+        self._by = by
         self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
@@ -82,12 +89,48 @@ class Segmentation:
 
     def __call__(self, record: Record, row: Row | None, output: Row | None) -> str:
         """Return the segment of a row."""
-        label = self._label(self._value(record, row, output))
+        return self._known_label(self._label(self._value(record, row, output)))
+
+    def _known_label(self, label: str) -> str:
         if label not in self._known:
             if len(self._known) >= self._most:
                 return RARE
             self._known.add(label)
         return label
+
+    def of_group(self, group: Group, places: NDArray[np.intp]) -> tuple[list[str], NDArray[np.intp]]:
+        """Return the segments of some rows of a group of columns.
+
+        Args:
+            group: Group of a table with the baseline's variables.
+            places: Indices of the rows.
+
+        Returns:
+            Names of segments, and of each row, the index of its segment among them.
+        """
+        item = self._item
+        if self.variable is None or item is None:
+            column = self._by
+        else:
+            side, name = self.variable
+            variables = group.part.layout.features if side == "feature" else group.part.layout.outputs
+            (column,) = (variable.column for variable in variables if variable.name == name)
+        if isinstance(item, Continuous) and not item.is_time:
+            numbers = group.floats(column)[places]
+            names = [group_.name for group_ in item.groups for _ in range(group_.start, group_.stop)]
+            codes = np.searchsorted(np.array(item.upper_bounds), numbers, side="left")
+            labels, codes = [*names, MISSING], np.where(np.isnan(numbers), len(names), codes)
+            used, codes = np.unique(codes, return_inverse=True)
+            labels = [labels[code] for code in used]
+        else:
+            encoded = group.taken(column, places).dictionary_encode()
+            labels = [self._label(value) for value in (*encoded.dictionary.to_pylist(), None)]
+            codes = encoded.indices.fill_null(len(labels) - 1).to_numpy(zero_copy_only=False)
+            used, codes = np.unique(codes, return_inverse=True)
+            labels = [labels[code] for code in used]
+        segments: dict[str, int] = {}
+        index = np.array([segments.setdefault(self._known_label(label), len(segments)) for label in labels], np.intp)
+        return list(segments), index[codes]
 
     def text_of(self, segment: str) -> str:
         """Return the name of a segment for people."""
