@@ -165,7 +165,18 @@ class Records:
             baseline: Baseline whose features and outputs become columns; None for all that the records have.
         """
         columns = self._columns(baseline)
-        return Frame(columns, lambda: self._chunks(columns.by_name))
+        return Frame(columns, lambda: self._of_columns(columns))
+
+    def _of_columns(self, columns: Columns) -> Iterator[list[Record] | Group]:
+        """Begin a new reading, in which groups of tables with these columns come as they are."""
+        files = self._files()
+        if not any(file.unit for file in files):
+            return self._chunks(columns.by_name, files=files)
+        check_arrow()
+        from flask_boxkite.records.parquet.layout import Layout
+
+        layout = None if columns.baseline is None else Layout.of(columns.baseline)
+        return self._pieces(columns.by_name, files, lambda own: own == layout)
 
     def _columns(self, baseline: AnyBaseline | None) -> Columns:
         if baseline is not None:
@@ -554,7 +565,7 @@ class Records:
         columns = self._columns(known)
         if known is None:  # a request does not hold them, so they are no features without their recipes
             columns = columns.without_derived()
-        table = Frame(columns, lambda: self._answered(columns.by_name)).variables()
+        table = Frame(columns, lambda: self._answered(columns)).variables()
         served = self._model() or self._wanted.model
         if not len(table):
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
@@ -588,9 +599,13 @@ class Records:
             made.dump(path)
         return made
 
-    def _answered(self, names: Sequence[str]) -> Iterator[list[Record]]:
-        for chunk in self._chunks(names):
-            yield [record for record in chunk if is_answered(record)]
+    def _answered(self, columns: Columns) -> Iterator[list[Record] | Group]:
+        for piece in self._of_columns(columns):
+            if isinstance(piece, list):
+                yield [record for record in piece if is_answered(record)]
+            else:
+                piece.keep(piece.is_answered())
+                yield piece
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

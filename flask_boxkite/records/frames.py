@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns, number_or_none, text_or_none
 from flask_boxkite.records.decoding import Record
+
+if TYPE_CHECKING:
+    from flask_boxkite.records.parquet.part import Group
 
 __all__ = ["ENGINES", "Frame"]
 
@@ -36,13 +39,13 @@ class Frame:
 
     Args:
         columns: Features and outputs.
-        read: Starts a new reading, and yields the records chunk by chunk.
+        read: Function that starts a new reading, and yields records, or groups of a table of these columns.
 
     Raises:
         BoxkiteError: pyarrow is not installed.
     """
 
-    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record]]]) -> None:
+    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record] | Group]]) -> None:
         self._arrow = _required("pyarrow")
         self._read = read
         self.aligner = columns.aligner()
@@ -60,9 +63,11 @@ class Frame:
 
     def batches(self) -> Iterator[Any]:
         """Start a new reading, and yield a record batch for each chunk that has rows."""
-        for chunk in self._read():
-            if chunk:
-                yield self._batch(chunk)
+        for piece in self._read():
+            if not isinstance(piece, list):
+                yield self._of_group(piece)
+            elif piece:
+                yield self._batch(piece)
 
     def reader(self) -> Any:
         """Return a `pyarrow.RecordBatchReader` of a new reading."""
@@ -77,6 +82,14 @@ class Frame:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
+
+    def _of_group(self, group: Group) -> Any:
+        """Return the selected rows of a group of columns."""
+        layout = group.part.layout
+        columns = [item.column for item in layout.variables] + list(FIELDS)
+        group.load(columns)
+        batch = self._arrow.RecordBatch.from_arrays([group.column(name) for name in columns], schema=self.schema)
+        return batch if group.is_kept is None else batch.filter(self._arrow.array(group.is_kept))
 
     def _batch(self, records: Sequence[Record]) -> Any:
         return self.batch_of(records, *(self.aligner.single_rows(records) or self._rows(records)))

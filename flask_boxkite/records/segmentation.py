@@ -98,15 +98,19 @@ class Segmentation:
             self._known.add(label)
         return label
 
-    def of_group(self, group: Group, places: NDArray[np.intp]) -> tuple[list[str], NDArray[np.intp]]:
+    def of_group(
+        self, group: Group, places: NDArray[np.intp], others: int
+    ) -> tuple[list[str], NDArray[np.intp]] | None:
         """Return the segments of some rows of a group of columns.
 
         Args:
             group: Group of a table with the baseline's variables.
             places: Indices of the rows.
+            others: Number of rows of the group that are not among these.
 
         Returns:
-            Names of segments, and of each row, the index of its segment among them.
+            Names of segments, and of each row, the index of its segment among them. None if there may be more values
+            than are counted, of which the first ones are: then rows must come in their order.
         """
         item = self._item
         if self.variable is None or item is None:
@@ -117,17 +121,17 @@ class Segmentation:
             (column,) = (variable.column for variable in variables if variable.name == name)
         if isinstance(item, Continuous) and not item.is_time:
             numbers = group.floats(column)[places]
-            names = [group_.name for group_ in item.groups for _ in range(group_.start, group_.stop)]
-            codes = np.searchsorted(np.array(item.upper_bounds), numbers, side="left")
-            labels, codes = [*names, MISSING], np.where(np.isnan(numbers), len(names), codes)
-            used, codes = np.unique(codes, return_inverse=True)
-            labels = [labels[code] for code in used]
+            names = [own.name for own in item.groups for _ in range(own.start, own.stop)] + [MISSING]
+            bins = np.searchsorted(np.array(item.upper_bounds), numbers, side="left")
+            codes = np.where(np.isnan(numbers), len(names) - 1, bins)
         else:
             encoded = group.taken(column, places).dictionary_encode()
-            labels = [self._label(value) for value in (*encoded.dictionary.to_pylist(), None)]
-            codes = encoded.indices.fill_null(len(labels) - 1).to_numpy(zero_copy_only=False)
-            used, codes = np.unique(codes, return_inverse=True)
-            labels = [labels[code] for code in used]
+            names = [self._label(value) for value in (*encoded.dictionary.to_pylist(), None)]
+            codes = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        used, codes = np.unique(codes, return_inverse=True)
+        labels = [names[code] for code in used]
+        if 0 < self._most - len(self._known) < len(labels) + others:
+            return None
         segments: dict[str, int] = {}
         index = np.array([segments.setdefault(self._known_label(label), len(segments)) for label in labels], np.intp)
         return list(segments), index[codes]

@@ -6,6 +6,7 @@ lines, and counted as the records of lines are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.records.counting import CountedRows, RecordCounter, slot_begin
 from flask_boxkite.records.decoding import Decode
-from flask_boxkite.records.failed import FAILED
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.parquet.counting import ColumnRows, Side, numbers_of
 from flask_boxkite.records.parquet.joining import join_group
@@ -24,7 +24,7 @@ from flask_boxkite.records.parquet.part import Group
 from flask_boxkite.records.parquet.stream import records_in
 from flask_boxkite.records.segmentation import Segmentation
 
-__all__ = ["GroupCounter", "by_line", "status_of"]
+__all__ = ["GroupCounter"]
 
 
 class GroupCounter:
@@ -60,26 +60,22 @@ class GroupCounter:
         """Count the selected rows of a group."""
         if self._joining is not None:
             join_group(self._joining, group, self._counter.aligner, self._decode)
-        is_answered, is_failed = status_of(group)
-        lined = by_line(group)
-        for chunk in () if lined is None else records_in(group, lined, self._decode):
-            self._counter.add(chunk)
-        if is_failed is not None:
-            only_failed = is_failed if lined is None else is_failed & ~lined
-            for chunk in records_in(group, only_failed, self._decode):
-                self._counter.add(chunk)
-        masks = [mask for mask in (is_answered, None if lined is None else ~lined, group.is_kept) if mask is not None]
-        places = np.flatnonzero(np.logical_and.reduce(masks)) if masks else np.arange(group.rows)
-        if not len(places):
-            return
+        lined = _by_line(group)
+        masks = (group.is_answered(), None if lined is None else ~lined, group.is_kept)
+        places = _places(group.rows, [mask for mask in masks if mask is not None])
+        failed = group.selected() if (failed := group.is_failed()) is None else failed & group.selected()
+        if failed.any():
+            lined = failed if lined is None else lined | failed
 
         segments: Any = [("", places)]
-        if self._counter.segment_of is not None:
-            assert isinstance(self._counter.segment_of, Segmentation)
-            names, codes = self._counter.segment_of.of_group(group, places)
-            order = np.argsort(codes, kind="stable")
-            ends = np.searchsorted(codes[order], np.arange(len(names)), side="right")
-            segments = zip(names, np.split(places[order], ends[:-1]), strict=True)
+        if isinstance(self._counter.segment_of, Segmentation):
+            found = self._counter.segment_of.of_group(group, places, 0 if lined is None else int(lined.sum()))
+            if found is None:
+                lined, segments = group.selected(), ()
+            else:
+                segments = _split(places, *found)
+        for chunk in () if lined is None else records_in(group, lined, self._decode):
+            self._counter.add(chunk)
         for segment, own in segments:
             for begins, some in self._slots(group, own):
                 if len(some):
@@ -126,7 +122,7 @@ class GroupCounter:
             return ()
         if not side.is_numeric:
             return ColumnRows(side, group, variables, places)
-        return numbers_of(group, variables, slice(None) if len(places) == group.rows else places)
+        return numbers_of(group, variables, places)
 
     def _squares(self, group: Group, places: NDArray[np.intp], is_hashed: NDArray[np.bool_] | None) -> int:
         """Return the sum of the squares of the requests' numbers of rows."""
@@ -141,21 +137,21 @@ class GroupCounter:
         return int((own**2).sum())
 
 
-def status_of(group: Group) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Return the rows whose values count, None for all; and the selected rows that failed, None for none."""
-    if group.only("status", "ok") or group.only("status", None):
-        return None, None
-    encoded = group.column("status").dictionary_encode()
-    texts = [*encoded.dictionary.to_pylist(), None]
-    codes = encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
-    answered = np.array([text in ("ok", None) for text in texts])[codes]
-    failed = np.array([text == FAILED for text in texts])[codes]
-    if group.is_kept is not None:
-        failed &= group.is_kept
-    return answered, failed if failed.any() else None
+def _places(rows: int, masks: list[NDArray[np.bool_]]) -> NDArray[np.intp]:
+    """Return the indices of the rows that are in all masks."""
+    return np.flatnonzero(np.logical_and.reduce(masks)) if masks else np.arange(rows)
 
 
-def by_line(group: Group) -> NDArray[np.bool_] | None:
+def _split(
+    places: NDArray[np.intp], names: list[str], codes: NDArray[np.intp]
+) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """Return the rows of each segment, by the index of each row's segment."""
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(names)), side="right")
+    return zip(names, np.split(places[order], ends[:-1]), strict=True)
+
+
+def _by_line(group: Group) -> NDArray[np.bool_] | None:
     """Return the selected rows of records that are read from their lines; None for none."""
     masks = []
     for name in (FEATURES_FIT, OUTPUTS_FIT):
@@ -169,8 +165,7 @@ def by_line(group: Group) -> NDArray[np.bool_] | None:
     if not group.only(ROWS, 1):  # all rows of a record are read
         starts = np.flatnonzero(group.is_first())
         lined = np.repeat(np.logical_or.reduceat(lined, starts), np.diff(starts, append=group.rows))
-    if group.is_kept is not None:
-        lined &= group.is_kept
+    lined &= group.selected()
     return lined if lined.any() else None
 
 

@@ -61,8 +61,7 @@ class Identities:
         if group.is_kept is not None:
             dropped &= group.is_kept[first]
         counts.duplicates += int(dropped.sum())
-        of_rows = is_new[np.cumsum(first) - 1]
-        group.is_kept = of_rows if group.is_kept is None else group.is_kept & of_rows
+        group.keep(is_new[np.cumsum(first) - 1])
 
     def add_part(self, part: Part) -> None:
         """Note a part of which all groups were read; it stays open while later ones may hold the same records."""

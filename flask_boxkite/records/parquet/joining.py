@@ -27,14 +27,13 @@ def join_group(joining: Joining, group: Group, aligner: Aligner, decode: Decode)
         aligner: Aligner of the baseline's records.
         decode: Function that reads a line.
     """
-    is_kept = np.ones(group.rows, dtype=np.bool_) if group.is_kept is None else group.is_kept
-    is_needed = is_kept
+    is_needed = is_kept = group.selected()
     if joining.key in IDS and not joining.classes.size:
         is_needed = is_kept & _may_be_named(joining, group)
         # Of the other rows, no key is asked for, and no output is hidden.
-        status = group.column("status")
-        is_answered = pc.or_(status.is_null(), pc.fill_null(pc.equal(status, "ok"), False))
-        joining.hidden.pass_over(int((is_kept & ~is_needed & is_answered.to_numpy(zero_copy_only=False)).sum()))
+        is_passed = is_kept & ~is_needed
+        answered = group.is_answered()
+        joining.hidden.pass_over(int((is_passed if answered is None else is_passed & answered).sum()))
     for chunk in records_in(group, is_needed, decode):
         joining.add(chunk, aligner)
 

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.duplicates import keys_of_ids
+from flask_boxkite.records.failed import FAILED
 from flask_boxkite.records.folders import Folders, RecordFile
+from flask_boxkite.records.parquet.counting import is_whole
 from flask_boxkite.records.parquet.layout import FORMAT, ROW, Layout
 
 __all__ = ["DAMAGED", "Copies", "Damage", "Group", "NotAPartError", "Part", "footer", "open_part"]
@@ -205,7 +207,7 @@ class Group:
     def taken(self, name: str, places: NDArray[np.intp]) -> Any:
         """Return the values of a column in some rows, as an Arrow array."""
         column = self.column(name)
-        return column if len(places) == self.rows else column.take(pa.array(places))
+        return column if is_whole(places, self.rows) else column.take(pa.array(places))
 
     def numbers(self, name: str) -> NDArray[Any]:
         """Return a column of numbers or truths without nulls, of all rows, as an array."""
@@ -235,3 +237,29 @@ class Group:
         if not self.only(ROW, 0):
             texts = texts.filter(pa.array(self.is_first()))
         return keys_of_ids(texts.to_pylist())
+
+    def is_answered(self) -> NDArray[np.bool_] | None:
+        """Say of each row whether its values count; None if all do."""
+        return self._has_status("ok", None)
+
+    def is_failed(self) -> NDArray[np.bool_] | None:
+        """Say of each row whether its request failed; None if all did."""
+        return self._has_status(FAILED)
+
+    def _has_status(self, *wanted: str | None) -> NDArray[np.bool_] | None:
+        if (one := self.constant("status")) is not None:
+            return None if one[0] in wanted else np.zeros(self.rows, dtype=np.bool_)
+        encoded = self.column("status").dictionary_encode()
+        texts = [*encoded.dictionary.to_pylist(), None]
+        codes = encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
+        has: NDArray[np.bool_] = np.array([text in wanted for text in texts])[codes]
+        return has
+
+    def keep(self, mask: NDArray[np.bool_] | None) -> None:
+        """Select only rows of a mask among those that are selected; None stands for all."""
+        if mask is not None:
+            self.is_kept = mask if self.is_kept is None else self.is_kept & mask
+
+    def selected(self) -> NDArray[np.bool_]:
+        """Return the selected rows as a mask."""
+        return np.ones(self.rows, dtype=np.bool_) if self.is_kept is None else self.is_kept
