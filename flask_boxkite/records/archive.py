@@ -35,7 +35,7 @@ from flask_boxkite.records.compaction import check_arrow
 from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import Folders, Location, RecordFile
-from flask_boxkite.records.frames import ENGINES, Frame
+from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
 from flask_boxkite.records.outcome_rows import OutcomeRow, outcome_rows
@@ -145,7 +145,9 @@ class Records:
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
                 files each time they are executed; ``"pyarrow"`` for a RecordBatchReader, which can be read once;
-                ``"pandas"`` for a DataFrame, in memory.
+                ``"pandas"`` for a DataFrame, in memory; ``"dask"`` and ``"pyspark"`` for a lazy frame of Parquet that
+                `compact` wrote. Of such Parquet with the columns of *baseline*, Polars and DuckDB too read the files
+                themselves, and rows may come in any order.
             baseline: Baseline whose features and outputs become columns. None for all that the records have; then the
                 records are read once more, now.
 
@@ -153,10 +155,31 @@ class Records:
             BoxkiteError: The engine is unknown or not installed, or the records cannot be read; or without *baseline*,
                 they have more than 10,000 features or outputs.
         """
-        if engine not in ENGINES:
-            msg = f"'engine' must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}."
+        if engine not in ENGINES and engine not in ON_TABLES:
+            msg = f"'engine' must be one of {', '.join(map(repr, (*ENGINES, *ON_TABLES)))}, got {engine!r}."
             raise BoxkiteError(msg)
+        if (own := self._scanned(engine, baseline)) is not None:
+            return own
         return ENGINES[engine](self.frame(baseline))
+
+    def _scanned(self, engine: str, baseline: AnyBaseline | None) -> Any:
+        """Return a lazy frame of Parquet that the engine reads on its own; None if it cannot."""
+        if engine not in ON_TABLES and (baseline is None or engine not in ("polars", "duckdb")):
+            return None
+        files = self._files()
+        if engine not in ON_TABLES and not any(file.unit for file in files):
+            return None
+        check_arrow()
+        from flask_boxkite.records.parquet.engines import READERS, only_tables, scan_of
+
+        for package in (engine, "pandas") if engine == "dask" else (engine,):
+            required(package)
+        scan = scan_of(self._folder, files, self._wanted, None if baseline is None else Columns.of(_loaded(baseline)))
+        if scan is not None:
+            return READERS[engine](scan)
+        if engine in ON_TABLES:
+            raise only_tables(engine)
+        return None
 
     def frame(self, baseline: AnyBaseline | None = None) -> Frame:
         """Return a frame for any other engine: an object with Arrow's stream interface, and ``batches()``.

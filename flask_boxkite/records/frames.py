@@ -16,7 +16,7 @@ from flask_boxkite.records.decoding import Record
 if TYPE_CHECKING:
     from flask_boxkite.records.parquet.part import Group
 
-__all__ = ["ENGINES", "Frame"]
+__all__ = ["ENGINES", "ON_TABLES", "Frame", "required"]
 
 _PLAIN = frozenset({float, int, bool, type(None)})
 _TYPES = {"created_at": "timestamp", "duration_ms": "number"}
@@ -46,7 +46,7 @@ class Frame:
     """
 
     def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record] | Group]]) -> None:
-        self._arrow = _required("pyarrow")
+        self._arrow = required("pyarrow")
         self._read = read
         self.aligner = columns.aligner()
         self._features = _columns("feature", columns.feature_columns, columns)
@@ -174,7 +174,7 @@ def _row_ids(records: Sequence[Record], field: str) -> Iterator[str | None]:
 
 def _polars(frame: Frame) -> Any:
     """Return a LazyFrame, which starts a new reading each time it is collected."""
-    polars = _required("polars")
+    polars = required("polars")
     from polars.io.plugins import register_io_source
 
     def source(with_columns: Any, predicate: Any, n_rows: int | None, batch_size: int | None) -> Iterator[Any]:
@@ -195,14 +195,17 @@ def _polars(frame: Frame) -> Any:
 
 def _duckdb(frame: Frame) -> Any:
     """Return a relation, which starts a new reading each time it is executed."""
-    return _required("duckdb").from_arrow(frame)
+    return required("duckdb").from_arrow(frame)
 
 
 def _pandas(frame: Frame) -> Any:
     """Return a DataFrame, in memory."""
-    _required("pandas")
+    required("pandas")
     return frame.reader().read_pandas()
 
+
+ON_TABLES = ("dask", "pyspark")
+"""Engines that read only Parquet."""
 
 ENGINES: dict[str, Callable[[Frame], Any]] = {
     "polars": _polars,
@@ -213,7 +216,7 @@ ENGINES: dict[str, Callable[[Frame], Any]] = {
 """Engines of `Records.to_frame`."""
 
 
-def _required(package: str) -> Any:
+def required(package: str) -> Any:
     import importlib
 
     try:

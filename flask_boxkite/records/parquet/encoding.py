@@ -2,7 +2,7 @@
 
 A value that its column cannot hold, such as a text among numbers, is null there, and stands in the column of odd
 values as it came, because it counts as invalid and not as missing. A record whose rows have no place in columns, such
-as one of three rows with two outputs, has no values at all, and is counted from its line.
+as one of three rows with two outputs, is counted from its line.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Encoder:
             found = aligner.feature_rows(record), aligner.output_rows(record)
             is_regular = all(rows is None or len(rows) == record.rows for rows in found)
             for side, rows, own in zip((features, outputs), found, fits, strict=True):
-                side += rows if rows is not None and is_regular else [None] * record.rows
+                side += rows if rows is not None and len(rows) == record.rows else [None] * record.rows
                 own += [rows is not None if is_regular else None] * record.rows
         return features, outputs, fits
 

@@ -15,10 +15,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.records.columns import FIELDS, Columns
 
-__all__ = ["FEATURES_FIT", "FORMAT", "LINE", "ODD", "OUTPUTS_FIT", "ROW", "ROWS", "Layout", "Variable"]
+__all__ = ["FEATURES_FIT", "FORMAT", "LINE", "ODD", "OUTPUTS_FIT", "ROW", "ROWS", "UNNAMED", "Layout", "Variable"]
 
 FORMAT = 1
 """Number of the layout, in each file."""
+
+UNNAMED = "unnamed"
+"""Beginning of the name of the table for records that have no table of their own."""
 
 _OWN = "boxkite_"
 ROW, ROWS, FEATURES_FIT, OUTPUTS_FIT, ODD, LINE = (

@@ -20,7 +20,7 @@ from flask_boxkite.records.columns import Columns
 from flask_boxkite.records.decoding import Decode, decoder
 from flask_boxkite.records.folders import DATE, part_name
 from flask_boxkite.records.parquet.encoding import Encoder, Line
-from flask_boxkite.records.parquet.layout import LINE, ODD, Layout
+from flask_boxkite.records.parquet.layout import LINE, ODD, UNNAMED, Layout
 from flask_boxkite.records.parquet.ledger import STAGED, StagedPart
 from flask_boxkite.records.parquet.part import Copies, Damage, footer
 from flask_boxkite.values.times import DAY
@@ -64,9 +64,9 @@ class Table:
 def _folder_name(model: str | None) -> str:
     """Return a name for a folder, the same on every system; readers pass over names that begin with a dot or dash."""
     if model is None:
-        return "unnamed"
+        return UNNAMED
     safe = re.sub(r"[^a-z0-9-]", "_", model)[:80]
-    if safe == model and safe[0].isalpha() and safe != "unnamed":
+    if safe == model and safe[:1].isalpha() and safe != UNNAMED:
         return safe
     return f"model-{safe}-{zlib.crc32(model.encode('utf-8', 'surrogatepass')):08x}"
 

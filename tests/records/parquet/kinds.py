@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.derived import Row, Text
 from flask_boxkite.records import compact
+from flask_boxkite.records.parquet import writer
 from tests.records.archives import record, seconds, write
 
 __all__ = ["KINDS", "STORES", "Kind", "all_records", "store"]
@@ -123,7 +125,7 @@ def _records(
             return float(rng.random())
         return dict(zip(("low", "mid", "high"), rng.dirichlet([1] * 3).tolist(), strict=True))
 
-    for number in range(700):
+    for number in range(460):
         about: dict[str, Any] = {
             "at": "2026-01-01T00:00:00",
             "entity_id": str(UUID(int=rng.integers(2**62).item() << 60, version=4)),
@@ -173,7 +175,7 @@ def _records(
             case _:
                 pass
         made_record = record(features, **about)
-        made_record["created_at"] = START + 2 * number
+        made_record["created_at"] = START + 3 * number
         made_record["prediction_id"] = f"server-1/{number}/{about['entity_id']}"
         if number % 50 == 0:
             made_record |= {"response": {"a": [1.0, None]}, "body_truncated": True, "body_encoding": "base64"}
@@ -231,7 +233,8 @@ def store(kind: Kind, name: str, path: Path) -> Path | list[Path]:
             file.rename(target)
         if name == "mixed" and start % 8:
             continue
-        compact(apart, out, baselines, remove=True, closed_seconds=0)
+        with mock.patch.object(writer, "GROUP_ROWS", 16), mock.patch.object(writer, "_BATCH_ROWS", 5):
+            compact(apart, out, baselines, remove=True, closed_seconds=0)
     return [path / "tables", *sorted(path.glob("some-*"))]
 
 
