@@ -217,6 +217,11 @@ ENGINES: dict[str, Callable[[Frame], Any]] = {
 
 
 def required(package: str) -> Any:
+    """Return a package that a frame needs.
+
+    Raises:
+        BoxkiteError: It is not installed.
+    """
     import importlib
 
     try:

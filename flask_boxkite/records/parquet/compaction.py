@@ -18,7 +18,6 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records.compaction import Compaction
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.duplicates import keys_of_ids
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
@@ -26,37 +25,41 @@ from flask_boxkite.records.lines import LINE_LIMITS, lines_of
 from flask_boxkite.records.parquet.encoding import Line
 from flask_boxkite.records.parquet.ledger import Ledger, ledger_of
 from flask_boxkite.records.parquet.part import Damage
+from flask_boxkite.records.parquet.run import Compaction
 from flask_boxkite.records.parquet.sources import Progress, Source, Stretch, remove_if_done, source_of
-from flask_boxkite.records.parquet.writer import Table, UnitWriter
+from flask_boxkite.records.parquet.writer import SIZES, Sizes, Table, UnitWriter
 from flask_boxkite.records.period import Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import decoded, most_rows_of
 
 __all__ = ["run_compaction"]
 
-UNIT_BYTES = 512 << 20
-"""Bytes of sources from which a unit ends, with the minute; a compressed byte counts for several."""
-
 _UNZIPPED = 6
-_MOST_TABLES = 1000
-"""Most tables of a run; records of further models come together in one."""
+"""Bytes of lines for which a compressed byte stands."""
 
 
 def run_compaction(
-    logs: str, out: str, baselines: Sequence[Baseline], run: Compaction, *, remove: bool, closed_seconds: float
+    logs: str,
+    out: str,
+    baselines: Sequence[Baseline],
+    run: Compaction,
+    *,
+    remove: bool,
+    closed_seconds: float,
+    sizes: Sizes = SIZES,
 ) -> None:
     """Compact all files that can be; see `compact`. Counts are added to *run* unit by unit."""
     folder = Folder(logs, {})
     if folder.local_root is None:
         msg = f"'{folder.location}' is not on this machine. Mount it, or compact where the files are written."
         raise BoxkiteError(msg)
-    tables = _Tables(baselines)
+    tables = _Tables(baselines, sizes.tables)
     files = [file for file in folder.files(Period(), 0.0) if not file.unit]
     with ledger_of(Path(out)) as ledger:
         try:
             closed = _closed(files, closed_seconds, run)
-            for sources in _units(folder, closed, ledger):
-                _compact_unit(folder, sources, tables, ledger, run)
+            for sources in _units(folder, closed, ledger, sizes.unit_bytes):
+                _compact_unit(folder, sources, tables, ledger, run, sizes)
             if remove:
                 _remove(folder, closed, ledger, run)
         except OSError as error:
@@ -67,7 +70,8 @@ def run_compaction(
 class _Tables:
     """The tables that records go to."""
 
-    def __init__(self, baselines: Sequence[Baseline]) -> None:
+    def __init__(self, baselines: Sequence[Baseline], most: int) -> None:
+        self._most = most
         self._by_fingerprint = {item.fingerprint: item for item in baselines}
         self._by_model = {item.model: item for item in baselines}
         self._known: dict[tuple[str | None, str | None], Table] = {}
@@ -85,7 +89,7 @@ class _Tables:
     def _table(self, model: str | None, baseline: Baseline | None) -> Table:
         key = (model, None if baseline is None else baseline.fingerprint)
         if key not in self._known:
-            if len(self._known) >= _MOST_TABLES:
+            if len(self._known) >= self._most:
                 return self.nameless
             self._known[key] = Table(model, baseline)
         return self._known[key]
@@ -98,7 +102,7 @@ def _closed(files: Iterable[RecordFile], closed_seconds: float, run: Compaction)
     return closed
 
 
-def _units(folder: Folder, files: Iterable[RecordFile], ledger: Ledger) -> Iterator[list[Source]]:
+def _units(folder: Folder, files: Iterable[RecordFile], ledger: Ledger, unit_bytes: int) -> Iterator[list[Source]]:
     """Yield the sources of each unit; all files of a minute are in one, because copies of records are."""
     unit: list[Source] = []
     size = 0
@@ -112,16 +116,18 @@ def _units(folder: Folder, files: Iterable[RecordFile], ledger: Ledger) -> Itera
                 unit.append(source)
                 factor = _UNZIPPED if file.path.endswith(".gz") else 1
                 size += factor * source.state.size - source.start
-        if size >= UNIT_BYTES:
+        if size >= unit_bytes:
             yield unit
             unit, size = [], 0
     if unit:
         yield unit
 
 
-def _compact_unit(folder: Folder, sources: Sequence[Source], tables: _Tables, ledger: Ledger, run: Compaction) -> None:
+def _compact_unit(
+    folder: Folder, sources: Sequence[Source], tables: _Tables, ledger: Ledger, run: Compaction, sizes: Sizes
+) -> None:
     unit = token_hex(8)
-    writer = UnitWriter(ledger.hidden, unit, tables.nameless)
+    writer = UnitWriter(ledger.hidden, unit, tables.nameless, sizes)
     seen: set[bytes] = set()
     progress: list[Progress] = []
     damaged: Counter[str] = Counter()
@@ -142,14 +148,14 @@ def _compact_unit(folder: Folder, sources: Sequence[Source], tables: _Tables, le
         parts = writer.finish()
     finally:
         writer.abandon()
-    sizes = sum(os.stat(ledger.hidden / part.name).st_size for part in parts)
+    written = sum(os.stat(ledger.hidden / part.name).st_size for part in parts)
     ledger.commit(unit, parts, progress)
     run.sources += len(progress)
     run.parts += len(parts)
     run.records += writer.records
     run.rows += writer.rows
     run.damaged.update(damaged)
-    run.bytes_written += sizes
+    run.bytes_written += written
 
 
 _first_look = decoder(())

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.live.cells import Cells, cells_of
+from flask_boxkite.records.parquet.places import is_whole
 from flask_boxkite.values.rowhash import MISSING_WORD, ROW_BUCKETS, buckets_of
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.layout import Variable
     from flask_boxkite.records.parquet.part import Group
 
-__all__ = ["ColumnRows", "Side", "is_whole", "numbers_of"]
+__all__ = ["ColumnRows", "Side", "numbers_of"]
 
 _AT_ONCE = 1024
 """Rows that are transposed at once: within the processor's cache, it takes a third of the time."""
@@ -43,11 +44,6 @@ class Side:
             offset += len(distribution.cells)
         self.is_numeric = all(item.is_numeric for item in self.cells)
         self.size, self.buckets = size, buckets
-
-
-def is_whole(chosen: NDArray[np.intp], rows: int) -> bool:
-    """Say whether indices are the ones of all rows, in their order."""
-    return len(chosen) == rows and bool((chosen == np.arange(rows)).all())
 
 
 def numbers_of(group: Group, variables: Sequence[Variable], chosen: NDArray[np.intp]) -> NDArray[np.float64]:

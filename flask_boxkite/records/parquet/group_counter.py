@@ -21,6 +21,7 @@ from flask_boxkite.records.parquet.counting import ColumnRows, Side, numbers_of
 from flask_boxkite.records.parquet.joining import join_group
 from flask_boxkite.records.parquet.layout import FEATURES_FIT, ODD, OUTPUTS_FIT, ROW, ROWS, Layout
 from flask_boxkite.records.parquet.part import Group
+from flask_boxkite.records.parquet.places import places_in
 from flask_boxkite.records.parquet.stream import records_in
 from flask_boxkite.records.segmentation import Segmentation
 
@@ -62,7 +63,7 @@ class GroupCounter:
             join_group(self._joining, group, self._counter.aligner, self._decode)
         lined = _by_line(group)
         masks = (group.is_answered(), None if lined is None else ~lined, group.is_kept)
-        places = _places(group.rows, [mask for mask in masks if mask is not None])
+        places = places_in(group.rows, [mask for mask in masks if mask is not None])
         failed = group.selected() if (failed := group.is_failed()) is None else failed & group.selected()
         if failed.any():
             lined = failed if lined is None else lined | failed
@@ -137,18 +138,15 @@ class GroupCounter:
         return int((own**2).sum())
 
 
-def _places(rows: int, masks: list[NDArray[np.bool_]]) -> NDArray[np.intp]:
-    """Return the indices of the rows that are in all masks."""
-    return np.flatnonzero(np.logical_and.reduce(masks)) if masks else np.arange(rows)
-
-
 def _split(
     places: NDArray[np.intp], names: list[str], codes: NDArray[np.intp]
 ) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    """Return the rows of each segment, by the index of each row's segment."""
+    """Yield the name and the rows of each segment, from the index of each row's segment."""
+    if not len(places):
+        return
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(len(names)), side="right")
-    return zip(names, np.split(places[order], ends[:-1]), strict=True)
+    yield from zip(names, np.split(places[order], ends[:-1]), strict=True)
 
 
 def _by_line(group: Group) -> NDArray[np.bool_] | None:

@@ -1,6 +1,6 @@
 """The columns of a table: variables by the baseline, fields of the prediction, and columns of the layout itself.
 
-All files of a table have the same columns, whatever their rows hold: many readers take the types from the first file.
+All files of a table have the same columns, even if a column is empty: many readers take the types from the first file.
 Only types that all engines read are used: float64, text, boolean, 32-bit integers, and microseconds in UTC.
 """
 

@@ -38,7 +38,7 @@ class StagedPart(NamedTuple):
 
 @contextmanager
 def ledger_of(out: Path) -> Iterator[Ledger]:
-    """Open the ledger of a folder, made if it is missing; finish what a run that was killed had begun.
+    """Open the ledger of a folder, made if it is missing; finish a unit of a run that was killed.
 
     Raises:
         BoxkiteError: It cannot be written, or another run has it.
@@ -86,7 +86,7 @@ class Ledger:
         self._folder_mode, self._file_mode = mode & 0o777, mode & 0o666
 
     def recover(self) -> None:
-        """Move the parts of all units into their places, delete unfinished ones, and read what is done."""
+        """Move the parts of all units into their places, delete unfinished ones, and read the progress of sources."""
         units = []
         for path in self.hidden.glob(f"*{_LISTED}"):
             found = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""A part of a table: what its footer says, and its rows, one group at a time.
+"""A part of a table: the description in its footer, and its rows, one group at a time.
 
 A group is read column by column, and a column whose statistics say that it has one value is not read at all. So of most
 groups, only the variables are read.
@@ -21,8 +21,8 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.duplicates import keys_of_ids
 from flask_boxkite.records.failed import FAILED
 from flask_boxkite.records.folders import Folders, RecordFile
-from flask_boxkite.records.parquet.counting import is_whole
 from flask_boxkite.records.parquet.layout import FORMAT, ROW, Layout
+from flask_boxkite.records.parquet.places import is_whole
 
 __all__ = ["DAMAGED", "Copies", "Damage", "Group", "NotAPartError", "Part", "footer", "open_part"]
 
@@ -81,7 +81,7 @@ class Part:
     """An open part.
 
     Attributes:
-        file: Where it is.
+        file: Its place.
         layout: Layout of its table.
         damage: Damage of the files that were compacted into it.
         copies: Copies of its records that were left out.

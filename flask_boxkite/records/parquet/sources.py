@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 def source_of(folder: Folder, file: RecordFile, done: dict[str, Progress]) -> Source | Progress | None:
-    """Return the source that a file is; what was compacted of it if that is all; None if it is to be left alone.
+    """Return the source that a file is; its progress if all of it was compacted; None if it is to be left alone.
 
     Args:
         folder: Folder of the file.
@@ -69,7 +69,7 @@ def source_of(folder: Folder, file: RecordFile, done: dict[str, Progress]) -> So
     """
     is_zipped = file.path.endswith(".gz")
     with open(file.path, "rb") as raw:
-        # A writer of ours holds the lock while it appends: what is there then are whole lines.
+        # A writer of ours holds the lock while it appends: then there are whole lines.
         with _alone(raw):
             about = os.fstat(raw.fileno())
             ends_a_line = is_zipped or _ends_a_line(raw, about.st_size)

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -25,17 +26,33 @@ from flask_boxkite.records.parquet.ledger import STAGED, StagedPart
 from flask_boxkite.records.parquet.part import Copies, Damage, footer
 from flask_boxkite.values.times import DAY
 
-__all__ = ["Table", "UnitWriter"]
+__all__ = ["SIZES", "Sizes", "Table", "UnitWriter"]
 
-GROUP_ROWS, GROUP_BYTES = 1 << 17, 64 << 20
-"""Rows, and bytes of lines, from which a group of rows is written."""
 
-_BATCH_ROWS = 1 << 12
-_WAITING_BYTES = 256 << 20
-"""Bytes of lines of all parts that wait for a group of rows."""
+@dataclass(frozen=True)
+class Sizes:
+    """Bounds of the memory of a compaction.
 
-_MOST_OPEN = 100
-"""Most parts that are open at once."""
+    Attributes:
+        group_rows: Number of rows from which a group is written.
+        group_bytes: Bytes of lines from which a group is written.
+        batch_rows: Number of rows that become columns together.
+        waiting_bytes: Bytes of the lines of all parts that wait for their groups.
+        open_parts: Most parts that are open.
+        unit_bytes: Bytes of sources from which a unit ends, with the minute.
+        tables: Most tables of a run; records of further models come together in one.
+    """
+
+    group_rows: int = 1 << 17
+    group_bytes: int = 64 << 20
+    batch_rows: int = 1 << 12
+    waiting_bytes: int = 256 << 20
+    open_parts: int = 100
+    unit_bytes: int = 512 << 20
+    tables: int = 1000
+
+
+SIZES = Sizes()
 
 
 class Table:
@@ -79,8 +96,8 @@ class _Key(NamedTuple):
 class _Writing:
     """A part that is being written."""
 
-    def __init__(self, table: Table, path: Path, number: int) -> None:
-        self.table, self.number = table, number
+    def __init__(self, table: Table, path: Path, number: int, sizes: Sizes) -> None:
+        self.table, self.number, self._sizes = table, number, sizes
         self.path = path
         self._stream = open(path, "xb")  # noqa: SIM115 - closed when the part is finished
         self._writer = pq.ParquetWriter(
@@ -103,9 +120,9 @@ class _Writing:
         size = sum(len(line.data) for line in lines)
         self.waiting_bytes += size
         self._own_rows += sum(line.record.rows for line in lines)
-        if self._own_rows >= _BATCH_ROWS or self.waiting_bytes - self._bytes > GROUP_BYTES // 8:
+        if self._own_rows >= self._sizes.batch_rows or self.waiting_bytes - self._bytes > self._sizes.group_bytes // 8:
             self._encode()
-        if self._rows >= GROUP_ROWS or self.waiting_bytes >= GROUP_BYTES:
+        if self._rows >= self._sizes.group_rows or self.waiting_bytes >= self._sizes.group_bytes:
             self.flush()
 
     def see(self, first: int, last: int) -> None:
@@ -153,14 +170,15 @@ class UnitWriter:
         folder: Hidden folder of unfinished parts.
         unit: Name of the unit.
         nameless: Table for damage alone.
+        sizes: Bounds of memory.
 
     Attributes:
         rows: Number of rows.
         records: Number of records.
     """
 
-    def __init__(self, folder: Path, unit: str, nameless: Table) -> None:
-        self._folder, self._unit, self._nameless = folder, unit, nameless
+    def __init__(self, folder: Path, unit: str, nameless: Table, sizes: Sizes) -> None:
+        self._folder, self._unit, self._nameless, self._sizes = folder, unit, nameless, sizes
         self._open: OrderedDict[_Key, _Writing] = OrderedDict()
         self._damage: dict[int, list[Damage]] = {}
         self._copies: Counter[Copies] = Counter()
@@ -175,7 +193,7 @@ class UnitWriter:
             self.records += len(some)
             self.rows += sum(line.record.rows for line in some)
             self._writing(_Key(table, day)).add(some)
-        if sum(writing.waiting_bytes for writing in self._open.values()) > _WAITING_BYTES:
+        if sum(writing.waiting_bytes for writing in self._open.values()) > self._sizes.waiting_bytes:
             for writing in self._open.values():
                 writing.flush()
 
@@ -206,15 +224,17 @@ class UnitWriter:
     def _writing(self, key: _Key) -> _Writing:
         writing = self._open.pop(key, None)
         if writing is None:
-            if len(self._open) >= _MOST_OPEN:
+            if len(self._open) >= self._sizes.open_parts:
                 self._finish(next(iter(self._open)))
             self._number += 1
-            writing = _Writing(key.table, self._folder / f"{self._unit}-{self._number}{STAGED}", self._number)
+            writing = _Writing(
+                key.table, self._folder / f"{self._unit}-{self._number}{STAGED}", self._number, self._sizes
+            )
         self._open[key] = writing
         return writing
 
     def _finish(self, key: _Key) -> None:
-        """Finish a part; the first one of a day holds what is to be known of the whole day."""
+        """Finish a part; the first one of a day has the damage and the copies of the day."""
         writing = self._open.pop(key)
         damage = self._damage.pop(key.day, [])
         copies = [item for item in self._copies if int(item.seconds // DAY) == key.day]

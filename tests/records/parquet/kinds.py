@@ -7,21 +7,25 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 from uuid import UUID
 
 import numpy as np
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.derived import Row, Text
-from flask_boxkite.records import compact
-from flask_boxkite.records.parquet import writer
+from flask_boxkite.records import Compaction, compact
+from flask_boxkite.records.parquet.compaction import run_compaction
+from flask_boxkite.records.parquet.writer import Sizes
 from tests.records.archives import record, seconds, write
 
 __all__ = ["KINDS", "STORES", "Kind", "all_records", "store"]
 
 START = seconds("2026-03-01T23:50:00")
 """A while before midnight, so that records are of two days."""
+
+
+SMALL = Sizes(group_rows=16, group_bytes=10_000, batch_rows=5, waiting_bytes=20_000, open_parts=1, unit_bytes=9_000)
+"""Bounds that so few records reach."""
 
 
 class Kind:
@@ -233,8 +237,7 @@ def store(kind: Kind, name: str, path: Path) -> Path | list[Path]:
             file.rename(target)
         if name == "mixed" and start % 8:
             continue
-        with mock.patch.object(writer, "GROUP_ROWS", 16), mock.patch.object(writer, "_BATCH_ROWS", 5):
-            compact(apart, out, baselines, remove=True, closed_seconds=0)
+        run_compaction(str(apart), str(out), [kind.baseline], Compaction(), remove=True, closed_seconds=0, sizes=SMALL)
     return [path / "tables", *sorted(path.glob("some-*"))]
 
 
