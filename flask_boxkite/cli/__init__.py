@@ -8,6 +8,7 @@ from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the g
     baseline,
     challenge,
     check,
+    compact,
     compare,
     drift,
     fairness,

@@ -15,7 +15,17 @@ except ImportError as error:
     raise BoxkiteError(msg) from error
 
 from flask_boxkite.records.archive import Records
+from flask_boxkite.records.compaction import Compaction, compact
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.segment_performance import SegmentPerformance, SegmentPerformanceReport
 
-__all__ = ["ReadCounts", "Records", "Segment", "SegmentPerformance", "SegmentPerformanceReport", "SegmentReport"]
+__all__ = [
+    "Compaction",
+    "ReadCounts",
+    "Records",
+    "Segment",
+    "SegmentPerformance",
+    "SegmentPerformanceReport",
+    "SegmentReport",
+    "compact",
+]

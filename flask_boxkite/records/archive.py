@@ -7,10 +7,10 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import msgspec
 import numpy as np
@@ -36,10 +36,11 @@ from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.alignment import Aligner, aligner_of
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
+from flask_boxkite.records.compaction import check_arrow
 from flask_boxkite.records.counting import RecordCounter, SegmentOf, is_answered
 from flask_boxkite.records.decoding import Record, decoder
-from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
-from flask_boxkite.records.frames import ENGINES, Frame
+from flask_boxkite.records.folders import Folders, Location, RecordFile
+from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
 from flask_boxkite.records.grouping import Grouping
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
@@ -54,6 +55,10 @@ from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
 
+if TYPE_CHECKING:  # pyarrow is not there where only lines are read
+    from flask_boxkite.records.parquet.layout import Layout
+    from flask_boxkite.records.parquet.part import Group
+
 __all__ = ["Records"]
 
 logger = logging.getLogger("flask_boxkite")
@@ -67,14 +72,16 @@ Variables = Mapping[str, Mapping[str, Any]]
 
 
 class Records:
-    """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write.
+    """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write, or in Parquet.
 
     Each use reads the files again. A reading takes a few megabytes of memory, 300 bytes for each file, and 120 bytes
-    for each record, by which duplicates are found. One line may take 300 MB; a line of more than 32 MiB or 2,000,000
-    values is damaged. Only one thread at a time may use the object.
+    for each record in a file of lines, by which duplicates are found. One line may take 300 MB; a line of more than 32
+    MiB or 2,000,000 values is damaged. Only one thread at a time may use the object.
 
     Args:
-        location: Directory, or URL of any kind that fsspec knows (``s3://bucket/models``), with all levels below.
+        location: Directory, or URL of any kind that fsspec knows (``s3://bucket/models``), with all levels below; or
+            several of them. They may hold files of lines and the Parquet files of `compact`; a record in both is read
+            once. Name the folder of lines first: its files may become Parquet while it is read.
         start: Time of the first records: a datetime, a date or an ISO 8601 text; UTC unless it has a zone.
         end: Time before which records were made. Files further than *slack_seconds* outside the period are not opened.
         model: Name of the only model to read; None for all.
@@ -90,7 +97,7 @@ class Records:
 
     def __init__(
         self,
-        location: str | os.PathLike[str],
+        location: Location,
         *,
         start: Moment = None,
         end: Moment = None,
@@ -102,7 +109,7 @@ class Records:
     ) -> None:
         _check("slack_seconds", slack_seconds, "a number >= 0", is_valid=slack_seconds >= 0)
         self._wanted = Filter(Period.of(start, end), model, version, fingerprint)
-        self._folder = Folder(location, options or {})
+        self._folder = Folders(location, options or {})
         self._slack_seconds = slack_seconds
         self._counts = ReadCounts()
 
@@ -147,7 +154,9 @@ class Records:
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
                 files each time they are executed; ``"pyarrow"`` for a RecordBatchReader, which can be read once;
-                ``"pandas"`` for a DataFrame, in memory.
+                ``"pandas"`` for a DataFrame, in memory; ``"dask"`` and ``"pyspark"`` for a lazy frame of Parquet that
+                `compact` wrote. Of such Parquet with the columns of *baseline*, Polars and DuckDB too read the files
+                themselves, and rows may come in any order.
             baseline: Baseline whose features and outputs become columns. None for all that the records have; then the
                 records are read once more, now.
 
@@ -155,10 +164,31 @@ class Records:
             BoxkiteError: The engine is unknown or not installed, or the records cannot be read; or without *baseline*,
                 they have more than 10,000 features or outputs.
         """
-        if engine not in ENGINES:
-            msg = f"'engine' must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}."
+        if engine not in ENGINES and engine not in ON_TABLES:
+            msg = f"'engine' must be one of {', '.join(map(repr, (*ENGINES, *ON_TABLES)))}, got {engine!r}."
             raise BoxkiteError(msg)
+        if (own := self._scanned(engine, baseline)) is not None:
+            return own
         return ENGINES[engine](self.frame(baseline))
+
+    def _scanned(self, engine: str, baseline: AnyBaseline | None) -> Any:
+        """Return a lazy frame of Parquet that the engine reads on its own; None if it cannot."""
+        if engine not in ON_TABLES and (baseline is None or engine not in ("polars", "duckdb")):
+            return None
+        files = self._files()
+        if engine not in ON_TABLES and not any(file.unit for file in files):
+            return None
+        check_arrow()
+        from flask_boxkite.records.parquet.engines import READERS, only_tables, scan_of
+
+        for package in (engine, "pandas") if engine == "dask" else (engine,):
+            required(package)
+        scan = scan_of(self._folder, files, self._wanted, None if baseline is None else Columns.of(_loaded(baseline)))
+        if scan is not None:
+            return READERS[engine](scan)
+        if engine in ON_TABLES:
+            raise only_tables(engine)
+        return None
 
     def frame(self, baseline: AnyBaseline | None = None) -> Frame:
         """Return a frame for any other engine: an object with Arrow's stream interface, and ``batches()``.
@@ -167,7 +197,18 @@ class Records:
             baseline: Baseline whose features and outputs become columns; None for all that the records have.
         """
         columns = self._columns(baseline)
-        return Frame(columns, lambda: self._chunks(columns.by_name))
+        return Frame(columns, lambda: self._of_columns(columns))
+
+    def _of_columns(self, columns: Columns) -> Iterator[list[Record] | Group]:
+        """Begin a new reading, in which groups of tables with these columns come as they are."""
+        files = self._files()
+        if not any(file.unit for file in files):
+            return self._chunks(columns.by_name, files=files)
+        check_arrow()
+        from flask_boxkite.records.parquet.layout import Layout
+
+        layout = None if columns.baseline is None else Layout.of(columns.baseline)
+        return self._pieces(columns.by_name, files, lambda own: own == layout)
 
     def _columns(self, baseline: AnyBaseline | None) -> Columns:
         if baseline is not None:
@@ -293,7 +334,7 @@ class Records:
         files = self._files()
         span = self._span(files)
         counter = RecordCounter(baseline, span.end, others, segmentation)
-        self._count(counter, files, may_be_several=by == "model")
+        self._count(counter, baseline, files, may_be_several=by == "model")
         return counter, self._wanted.period.bounded_by(span)
 
     def count_into(self, counter: RecordCounter) -> None:
@@ -302,20 +343,37 @@ class Records:
         Raises:
             BoxkiteError: A file cannot be read, or the records are of several models.
         """
-        self._count(counter, self._files())
+        for chunk in self._chunks(counter.aligner.features):
+            counter.add(chunk)
+            self._model()
 
     def _count(
         self,
         counter: RecordCounter,
+        baseline: Baseline,
         files: Sequence[RecordFile],
         joining: Joining | None = None,
         *,
         may_be_several: bool = False,
     ) -> None:
-        for chunk in self._chunks(counter.aligner.features, files=files):
-            counter.add(chunk)
-            if joining is not None:
-                joining.add(chunk, counter.aligner)
+        names = counter.aligner.features
+        if not any(file.unit for file in files):  # lines need no pyarrow
+            for chunk in self._chunks(names, files=files):
+                counter.add(chunk)
+                if joining is not None:
+                    joining.add(chunk, counter.aligner)
+                self._model(may_be_several=may_be_several)
+            return
+        from flask_boxkite.records.parquet.group_counter import GroupCounter
+
+        groups = GroupCounter(counter, baseline, decoder(names), joining)
+        for piece in self._pieces(names, files, groups.takes):
+            if isinstance(piece, list):
+                counter.add(piece)
+                if joining is not None:
+                    joining.add(piece, counter.aligner)
+            else:
+                groups.add(piece)
             self._model(may_be_several=may_be_several)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
@@ -427,7 +485,7 @@ class Records:
         # Rows with other features are counted one by one.
         segment_of: SegmentOf | None = segmentation or (_of_one_segment if joining.others else None)
         counter = RecordCounter(known, span.end, joining.others, segment_of)
-        self._count(counter, files, joining, may_be_several=by == "model")
+        self._count(counter, known, files, joining, may_be_several=by == "model")
         joining.hidden.check()
         self._warn_of_others(known)
 
@@ -676,7 +734,7 @@ class Records:
         columns = self._columns(known)
         if known is None:  # a request does not hold them, so they are no features without their recipes
             columns = columns.without_derived()
-        table = Frame(columns, lambda: self._answered(columns.by_name)).variables()
+        table = Frame(columns, lambda: self._answered(columns)).variables()
         served = self._model() or self._wanted.model
         if not len(table):
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
@@ -714,9 +772,13 @@ class Records:
             made.dump(path)
         return made
 
-    def _answered(self, names: Sequence[str]) -> Iterator[list[Record]]:
-        for chunk in self._chunks(names):
-            yield [record for record in chunk if is_answered(record)]
+    def _answered(self, columns: Columns) -> Iterator[list[Record] | Group]:
+        for piece in self._of_columns(columns):
+            if isinstance(piece, list):
+                yield [record for record in piece if is_answered(record)]
+            else:
+                piece.keep(piece.is_answered())
+                yield piece
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -724,12 +786,29 @@ class Records:
         self, names: Sequence[str] | None, *, is_whole: bool = False, files: Sequence[RecordFile] | None = None
     ) -> Iterator[list[Record]]:
         """Begin a new reading."""
+        files = self._files() if files is None else files
+        if any(file.unit for file in files):
+            return cast("Iterator[list[Record]]", self._pieces(names, files, None, is_whole=is_whole))
         self._counts = counts = ReadCounts()
         decode = decoder(names, is_whole=is_whole)
-        width = 1 if names is None else len(names) + len(FIELDS)
-        return read_records(
-            self._folder, self._files() if files is None else files, decode, self._wanted, counts, width
-        )
+        return read_records(self._folder, files, decode, self._wanted, counts, _width(names))
+
+    def _pieces(
+        self,
+        names: Sequence[str] | None,
+        files: Sequence[RecordFile],
+        takes: Callable[[Layout], bool] | None,
+        *,
+        is_whole: bool = False,
+    ) -> Iterator[list[Record] | Group]:
+        """Begin a new reading, in which groups of Parquet files come as columns where *takes* says so."""
+        check_arrow()
+        from flask_boxkite.records.parquet.stream import read_mixed
+
+        self._counts = counts = ReadCounts()
+        decode = decoder(names, is_whole=is_whole)
+        slack = self._wanted.period.widened(self._slack_seconds)
+        return read_mixed(self._folder, files, decode, self._wanted, counts, slack, _width(names), takes)
 
     def _files(self) -> list[RecordFile]:
         return self._folder.files(self._wanted.period, self._slack_seconds)
@@ -738,7 +817,12 @@ class Records:
         """Return the part of the period that has files."""
         if not files:
             return self._wanted.period
-        return self._wanted.period.within(Period(files[0].minute, files[-1].minute + MINUTE_SECONDS))
+        return self._wanted.period.within(Period(files[0].minute, max(file.end for file in files)))
+
+
+def _width(names: Sequence[str] | None) -> int:
+    """Return the number of values that are made of each row."""
+    return 1 if names is None else len(names) + len(FIELDS)
 
 
 def _with_times(table: Any, name: str) -> Any:

@@ -33,10 +33,11 @@ from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
+from flask_boxkite.records.parquet.counting import ColumnRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
 from flask_boxkite.values.unread import Examples, UnreadValue
 
-__all__ = ["RecordCounter", "SegmentOf", "is_answered"]
+__all__ = ["CountedRows", "RecordCounter", "SegmentOf", "is_answered", "slot_begin"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 """Names the segment of a row from its record, its features and its outputs, either of which may be None."""
@@ -51,12 +52,12 @@ _status, _created_at = map(attrgetter, ("status", "created_at"))
 
 
 @dataclass
-class _Rows:
+class CountedRows:
     """Rows that are counted together.
 
     Attributes:
-        features: Rows of features.
-        outputs: Rows of outputs.
+        features: Rows of features: a list, an array, or `ColumnRows`.
+        outputs: Rows of outputs, likewise.
         joined: Number of the first rows of both that belong together.
         rows: Number of predicted rows.
         squares: Sum of the squares of the requests' numbers of rows.
@@ -64,8 +65,8 @@ class _Rows:
         last: Time of the last row.
     """
 
-    features: list[Row] = field(default_factory=list)
-    outputs: list[Row] = field(default_factory=list)
+    features: Any = field(default_factory=list)
+    outputs: Any = field(default_factory=list)
     joined: int = 0
     rows: int = 0
     squares: int = 0
@@ -89,6 +90,9 @@ class RecordCounter:
 
     Attributes:
         segments: Counts of answered rows, by segment.
+        aligner: Aligner of the records.
+        end: Latest end of the period.
+        segment_of: Function that names the segment of a row, or None.
     """
 
     def __init__(
@@ -111,9 +115,10 @@ class RecordCounter:
         self._groups = GroupSums(layout.variables)
         self._pairs = None if segment_of is not None else pair_cells(layout)
         self._pairs_size = layout.segments_start - layout.pairs_start
-        self._slot_of = partial(slot_begin, end=end) if slot_of is None else slot_of
+        self.end = end
+        self.slot_of = partial(slot_begin, end=end) if slot_of is None else slot_of
         self._width = len(layout.features)
-        self._segment_of = segment_of
+        self.segment_of = segment_of
         self.aligner = aligner_of(baseline, others)
         self.segments: dict[str, SegmentCounts] = {}
         self._failed = FailedRows(layout, self._features)
@@ -143,11 +148,11 @@ class RecordCounter:
 
         by_slot: defaultdict[float, list[Record]] = defaultdict(list)
         for record, seconds in zip(records, map(_created_at, records), strict=True):
-            by_slot[self._slot_of(seconds)].append(record)
+            by_slot[self.slot_of(seconds)].append(record)
 
         for begins, group in by_slot.items():
-            parts: defaultdict[str, _Rows] = defaultdict(_Rows)
-            if self._segment_of is None:
+            parts: defaultdict[str, CountedRows] = defaultdict(CountedRows)
+            if self.segment_of is None:
                 times = list(map(_created_at, group))
                 parts[""] = self._whole(group)
                 parts[""].at(min(times), max(times))
@@ -155,7 +160,7 @@ class RecordCounter:
                 for record in group:
                     self._split(record, parts)
             for segment, part in parts.items():
-                self._count(segment, begins, part)
+                self.count(segment, begins, part)
 
     @property
     def failures(self) -> Failures:
@@ -168,17 +173,17 @@ class RecordCounter:
             rows = self.aligner.feature_rows(record) if self.aligner.has_own(record) else None
             self._failed.add(record.rows, [row[: self._width] for row in rows or ()])
 
-    def _whole(self, records: Sequence[Record]) -> _Rows:
+    def _whole(self, records: Sequence[Record]) -> CountedRows:
         """Return the rows of all records."""
         if (single := self.aligner.single_rows(records)) is not None:
             features, outputs = single
             known = list(map(self.aligner.has_known, features))
             if all(known):
-                return _Rows(features, outputs, len(features), len(records), len(records))
+                return CountedRows(features, outputs, len(features), len(records), len(records))
             alone = [output for output, is_known in zip(outputs, known, strict=True) if not is_known]
             joined = list(compress(outputs, known))
-            return _Rows(list(compress(features, known)), joined + alone, len(joined), len(records), len(records))
-        part, features_alone, outputs_alone = _Rows(), _Rows(), _Rows()
+            return CountedRows(list(compress(features, known)), joined + alone, len(joined), len(records), len(records))
+        part, features_alone, outputs_alone = CountedRows(), CountedRows(), CountedRows()
         for record in records:
             features, outputs = self.aligner.feature_rows(record) or [], self.aligner.output_rows(record) or []
             is_joined = len(features) == len(outputs)
@@ -193,33 +198,37 @@ class RecordCounter:
         part.outputs += outputs_alone.outputs
         return part
 
-    def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
+    def _split(self, record: Record, parts: defaultdict[str, CountedRows]) -> None:
         """Distribute the rows of a record among segments."""
-        assert self._segment_of is not None
+        assert self.segment_of is not None
         features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
         own: defaultdict[str, int] = defaultdict(int)
         has_own = self.aligner.has_own(record)
 
         for row, output in zip_longest(features, outputs):
-            segment = self._segment_of(record, row, output)
+            segment = self.segment_of(record, row, output)
             own[segment] += 1
             if row is not None and has_own:
                 parts[segment].features.append(row[: self._width])
             if output is not None:
                 parts[segment].outputs.append(output)
         if (unknown := record.rows - max(len(features), len(outputs))) > 0:
-            own[self._segment_of(record, None, None)] += unknown
+            own[self.segment_of(record, None, None)] += unknown
         is_hashed = record.rows == 1 or bool(features if self._width else outputs)
         for segment, rows in own.items():
             parts[segment].rows += rows
             parts[segment].squares += rows**2 if is_hashed else 0
             parts[segment].at(record.created_at, record.created_at)
 
-    def _count(self, segment: str, begins: float, part: _Rows) -> None:
+    def count(self, segment: str, begins: float, part: CountedRows) -> None:
+        """Count rows of one segment and one slot."""
         cells = np.zeros(self._size, dtype=np.int64)
         for counter, rows in ((self._features, part.features), (self._outputs, part.outputs)):
-            if rows and counter.names:
-                _add(cells, counter.count(Table(None, rows)))
+            if len(rows) and counter.names:
+                if isinstance(rows, ColumnRows):
+                    cells += rows.count()
+                else:
+                    _add(cells, counter.count(Table(None, rows)))
         pairs = _NO_PAIRS if self._pairs is None else self._count_pairs(part)
         slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares, pairs)
         counts = SegmentCounts(cells[: self._cells], {begins: slot}, part.rows, part.last)
@@ -228,10 +237,10 @@ class RecordCounter:
         else:
             self.segments[segment] = counts
 
-    def _count_pairs(self, part: _Rows) -> NDArray[np.int64]:
+    def _count_pairs(self, part: CountedRows) -> NDArray[np.int64]:
         assert self._pairs is not None
-        features = self._features.locate(part.features) if part.features and self._width else None
-        outputs = self._outputs.locate(part.outputs) if part.outputs and self._outputs.names else None
+        features = _located(self._features, part.features)
+        outputs = _located(self._outputs, part.outputs)
         if features is None and outputs is None:
             return np.zeros(self._pairs_size, dtype=np.int64)
         if features is None or outputs is None:
@@ -243,6 +252,13 @@ class RecordCounter:
         if joined < len(outputs):
             counts += self._pairs.of_rows(None, outputs[joined:])
         return counts
+
+
+def _located(counter: VariableCounter, rows: Any) -> NDArray[np.int32] | None:
+    """Return the cell of each value; None without rows."""
+    if not len(rows) or not counter.names:
+        return None
+    return rows.located() if isinstance(rows, ColumnRows) else counter.locate(rows)
 
 
 def slot_begin(seconds: float, end: float) -> float:

@@ -10,14 +10,14 @@ from uuid import UUID
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.read_counts import ReadCounts
 
-__all__ = ["new_ones"]
+__all__ = ["keys_of_ids", "new_ones"]
 
 _entity_id = attrgetter("entity_id")
 
 
 def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> list[Record]:
     """Return the records whose ids are not in *seen*, and add their ids."""
-    keys = _keys(list(map(_entity_id, records)))
+    keys = keys_of_ids(list(map(_entity_id, records)))
     distinct = set(keys)
     if len(distinct) == len(keys) and seen.isdisjoint(distinct):
         seen |= distinct
@@ -33,7 +33,7 @@ def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> lis
     return new
 
 
-def _keys(entity_ids: list[str]) -> list[bytes]:
+def keys_of_ids(entity_ids: list[str]) -> list[bytes]:
     """Return the 16 bytes of each uuid; a hash for other texts."""
     if set(map(len, entity_ids)) == {36}:
         with contextlib.suppress(ValueError):  # not all are hexadecimal

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, is_missing_text, to_number, to_text
 from flask_boxkite.values.unread import Examples, listed_values
 
-__all__ = ["ENGINES", "Frame"]
+if TYPE_CHECKING:
+    from flask_boxkite.records.parquet.part import Group
+
+__all__ = ["ENGINES", "ON_TABLES", "Frame", "required"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -55,16 +58,16 @@ class Frame:
 
     Args:
         columns: Features and outputs.
-        read: Starts a new reading, and yields the records chunk by chunk.
+        read: Function that starts a new reading, and yields records, or groups of a table of these columns.
 
     Raises:
         BoxkiteError: pyarrow is not installed.
     """
 
-    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record]]]) -> None:
-        self._arrow = _required("pyarrow")
+    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record] | Group]]) -> None:
+        self._arrow = required("pyarrow")
         self._read = read
-        self._aligner = columns.aligner()
+        self.aligner = columns.aligner()
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
         self._variables = (*self._features, *self._outputs)
@@ -84,9 +87,11 @@ class Frame:
         """
         unread: defaultdict[str, Examples] = defaultdict(Examples)
         try:
-            for chunk in self._read():
-                if chunk:
-                    yield self._batch(chunk, unread)
+            for piece in self._read():
+                if not isinstance(piece, list):
+                    yield self._of_group(piece)
+                elif piece:
+                    yield self._batch(piece, unread)
         finally:
             _warn_of(unread)
 
@@ -104,9 +109,30 @@ class Frame:
         """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
+    def _of_group(self, group: Group) -> Any:
+        """Return the selected rows of a group of columns."""
+        layout = group.part.layout
+        columns = [item.column for item in layout.variables] + list(FIELDS)
+        group.load(columns)
+        batch = self._arrow.RecordBatch.from_arrays([group.column(name) for name in columns], schema=self.schema)
+        return batch if group.is_kept is None else batch.filter(self._arrow.array(group.is_kept))
+
     def _batch(self, records: Sequence[Record], unread: Mapping[str, Examples]) -> Any:
+        features, outputs = self.aligner.single_rows(records) or self._rows(records)
+        return self.batch_of(records, features, outputs, unread)
+
+    def batch_of(
+        self, records: Sequence[Record], features: list[Row], outputs: list[Row], unread: Mapping[str, Examples]
+    ) -> Any:
+        """Return the record batch of records whose rows are laid out, one row for each predicted row.
+
+        Args:
+            records: The records.
+            features: Rows of features.
+            outputs: Rows of outputs.
+            unread: Examples of values that do not fit, by column, to which this adds.
+        """
         rows = np.array([record.rows for record in records])
-        features, outputs = self._aligner.single_rows(records) or self._rows(records)
         arrays = [*self._arrays(self._features, features, unread), *self._arrays(self._outputs, outputs, unread)]
         arrays += self._field_arrays(records, rows)
         return self._arrow.RecordBatch.from_arrays(arrays, schema=self.schema)
@@ -116,8 +142,8 @@ class Frame:
         features: list[Row] = []
         outputs: list[Row] = []
         for record in records:
-            features += _filled(self._aligner.feature_rows(record), record.rows, len(self._features))
-            outputs += _filled(self._aligner.output_rows(record), record.rows, len(self._outputs))
+            features += _filled(self.aligner.feature_rows(record), record.rows, len(self._features))
+            outputs += _filled(self.aligner.output_rows(record), record.rows, len(self._outputs))
         return features, outputs
 
     def _arrays(
@@ -216,7 +242,7 @@ def _row_ids(records: Sequence[Record], field: str) -> Iterator[str | None]:
 
 def _polars(frame: Frame) -> Any:
     """Return a LazyFrame, which starts a new reading each time it is collected."""
-    polars = _required("polars")
+    polars = required("polars")
     from polars.io.plugins import register_io_source
 
     def source(with_columns: Any, predicate: Any, n_rows: int | None, batch_size: int | None) -> Iterator[Any]:
@@ -237,14 +263,17 @@ def _polars(frame: Frame) -> Any:
 
 def _duckdb(frame: Frame) -> Any:
     """Return a relation, which starts a new reading each time it is executed."""
-    return _required("duckdb").from_arrow(frame)
+    return required("duckdb").from_arrow(frame)
 
 
 def _pandas(frame: Frame) -> Any:
     """Return a DataFrame, in memory."""
-    _required("pandas")
+    required("pandas")
     return frame.reader().read_pandas()
 
+
+ON_TABLES = ("dask", "pyspark")
+"""Engines that read only Parquet."""
 
 ENGINES: dict[str, Callable[[Frame], Any]] = {
     "polars": _polars,
@@ -255,7 +284,12 @@ ENGINES: dict[str, Callable[[Frame], Any]] = {
 """Engines of `Records.to_frame`."""
 
 
-def _required(package: str) -> Any:
+def required(package: str) -> Any:
+    """Return a package that a frame needs.
+
+    Raises:
+        BoxkiteError: It is not installed.
+    """
     import importlib
 
     try:

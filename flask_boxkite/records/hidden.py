@@ -51,6 +51,10 @@ class Hidden:
         if hides(output):
             self._outputs += rows - len(values) + values.count(None)
 
+    def pass_over(self, rows: int) -> None:
+        """Count rows of which neither key nor output is hidden."""
+        self._rows += rows
+
     def check(self) -> None:
         """Warn if some keys or outputs are hidden.
 

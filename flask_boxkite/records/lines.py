@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import printable
-from flask_boxkite.records.folders import GZIP_DAMAGE, Folder, RecordFile
+from flask_boxkite.records.folders import GZIP_DAMAGE, RecordFile
 from flask_boxkite.records.read_counts import CUT, EMPTY, TOO_LARGE, TOO_LONG, ReadCounts
 
-__all__ = ["LINE_LIMITS", "MOST_VALUES", "LineLimits", "lines_of"]
+__all__ = ["LINE_LIMITS", "MOST_VALUES", "LineLimits", "Opens", "lines_of"]
 
 MOST_VALUES = 2_000_000
 """Most values in one record, and in the rows of the records that are yielded at once."""
@@ -36,13 +36,24 @@ class LineLimits:
 LINE_LIMITS = LineLimits()
 
 
+class Opens(Protocol):
+    """A folder of files, or several, which opens them."""
+
+    def open(self, file: RecordFile) -> IO[bytes]:
+        """Open a file.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+
+
 def lines_of(
-    folder: Folder, files: Iterable[RecordFile], counts: ReadCounts, limits: LineLimits
+    folder: Opens, files: Iterable[RecordFile], counts: ReadCounts, limits: LineLimits
 ) -> Iterator[list[bytes]]:
     """Yield lines, some megabytes at a time, across files, because most files are small.
 
     Args:
-        folder: Folder of the files.
+        folder: Folder of the files, or several.
         files: Files, in the order of time.
         counts: Counts, to which files and damage are added.
         limits: Limits of the bytes in memory.

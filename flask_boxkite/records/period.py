@@ -40,6 +40,14 @@ class Period:
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Period(start, end) if start < end else self
 
+    def widened(self, slack_seconds: float) -> Period:
+        """Return the times between which the minutes of files begin whose records may be of this period.
+
+        Args:
+            slack_seconds: Greatest distance of a record's time from its file's minute.
+        """
+        return Period(self.start - slack_seconds - 60.0, self.end + slack_seconds)
+
     def bounded_by(self, other: Period) -> Period:
         """Return this period, with the bounds of the other where it has none."""
         start = self.start if math.isfinite(self.start) else other.start

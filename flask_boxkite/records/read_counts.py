@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -66,6 +66,15 @@ class ReadCounts:
         for (baseline, count), number in Counter(zip(map(_baseline, records), rows, strict=True)).items():
             self.rows_by_baseline[_bounded(baseline, self.rows_by_baseline)] += count * number
         for model in set(map(_model, records)):
+            self.models.add(_bounded(model, self.models))
+
+    def add_rows(self, records: int, rows_by_baseline: Mapping[str | None, int], models: Iterable[str | None]) -> None:
+        """Count remaining records, of which the rows are known by baseline."""
+        self.records += records
+        for baseline, rows in rows_by_baseline.items():
+            self.rows += rows
+            self.rows_by_baseline[_bounded(baseline, self.rows_by_baseline)] += rows
+        for model in models:
             self.models.add(_bounded(model, self.models))
 
     @property

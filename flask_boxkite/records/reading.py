@@ -7,7 +7,7 @@ MiB and 2,000,000 values, which take 300 MB; a larger line is damage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 
 from msgspec import Struct
@@ -15,13 +15,15 @@ from msgspec.structs import astuple
 
 from flask_boxkite.records.decoding import UNREADABLE, Decode, Record
 from flask_boxkite.records.duplicates import new_ones
-from flask_boxkite.records.folders import Folder, RecordFile
-from flask_boxkite.records.lines import LINE_LIMITS, MOST_VALUES, LineLimits, lines_of
+from flask_boxkite.records.folders import RecordFile
+from flask_boxkite.records.lines import LINE_LIMITS, MOST_VALUES, LineLimits, Opens, lines_of
 from flask_boxkite.records.read_counts import EMPTY, NO_RECORD, ROWS, TOO_DEEP, TOO_LARGE, ReadCounts
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.values.conversion import DEEPEST, is_too_deep
 
-__all__ = ["read_records"]
+__all__ = ["decoded", "most_rows_of", "parts_of", "read_records"]
+
+NewOnes = Callable[[list[Record], ReadCounts], list[Record]]
 
 _FEW_ROWS = 30
 """Number of rows that every record can hold, because its ids alone have twice as many bytes."""
@@ -34,50 +36,69 @@ _rows = attrgetter("rows")
 
 
 def read_records(
-    folder: Folder,
+    folder: Opens,
     files: Iterable[RecordFile],
     decode: Decode,
     wanted: Filter,
     counts: ReadCounts,
     width: int = 1,
     limits: LineLimits = LINE_LIMITS,
+    new_lines: NewOnes | None = None,
 ) -> Iterator[list[Record]]:
     """Yield the records of some files, some at a time.
 
     Args:
-        folder: Folder of the files.
+        folder: Folder of the files, or several.
         files: Files, in the order of time.
         decode: Function that reads a line.
         wanted: Selection of records.
         counts: Counts, to which this reading is added.
         width: Number of values that the caller makes of each row; it bounds the records that come at once.
         limits: Limits of the bytes in memory.
+        new_lines: Function that returns the records which did not come before, and counts the others; None to compare
+            these files alone.
 
     Raises:
         BoxkiteError: A file cannot be read.
     """
     seen: set[bytes] = set()
-    most_rows = max(MOST_VALUES // max(width, 1), 1)
+    only_new = new_lines or (lambda records, counts: new_ones(records, seen, counts))
+    most_rows = most_rows_of(width)
     for lines in lines_of(folder, files, counts, limits):
-        chunk = new_ones(wanted.of(_records_of(lines, decode, most_rows, counts)), seen, counts)
+        chunk = only_new(wanted.of(decoded(lines, decode, counts, most_rows)[1]), counts)
         counts.add(chunk)
-        yield from _parts(chunk, most_rows)
+        yield from parts_of(chunk, most_rows)
 
 
-def _records_of(lines: list[bytes], decode: Decode, most_rows: int, counts: ReadCounts) -> list[Record]:
-    """Return the records in some lines; count the lines that are not records."""
+def most_rows_of(width: int) -> int:
+    """Return the most rows of the records that come at once, if each row has *width* values."""
+    return max(MOST_VALUES // max(width, 1), 1)
+
+
+def decoded(
+    lines: list[bytes], decode: Decode, counts: ReadCounts, most_rows: int = MOST_VALUES
+) -> tuple[list[bytes], list[Record]]:
+    """Return the lines that are records, and the records; count the lines that are not.
+
+    Args:
+        lines: Lines of files.
+        decode: Function that reads a line.
+        counts: Counts, to which damage is added.
+        most_rows: Most rows of a record.
+    """
     try:
         records = list(map(decode, lines))
     except UNREADABLE:
-        pairs = [(line, record) for line in lines if (record := _decoded(line, decode, counts)) is not None]
+        pairs = [pair for line in lines if (pair := _decoded(line, decode, counts)) is not None]
         lines, records = [line for line, _ in pairs], [record for _, record in pairs]
     has_few_rows = max(map(_rows, records), default=1) <= min(_FEW_ROWS, most_rows)
     if has_few_rows and not any(line.count(b"[") + line.count(b"{") > DEEPEST for line in lines):
-        return records
-    sound = []
+        return lines, records
+    sound: tuple[list[bytes], list[Record]] = [], []
     for line, record in zip(lines, records, strict=True):
         if (fault := _fault(line, record, most_rows)) is None:
-            sound.append(record)
+            sound[0].append(line)
+            sound[1].append(record)
         else:
             counts.damaged[fault] += 1
 
@@ -95,7 +116,7 @@ def _fault(line: bytes, record: Record, most_rows: int) -> str | None:
     return TOO_DEEP if is_too_deep(values) or is_too_deep(record.output) else None
 
 
-def _parts(records: list[Record], most_rows: int) -> Iterator[list[Record]]:
+def parts_of(records: list[Record], most_rows: int) -> Iterator[list[Record]]:
     """Yield records in their order, at most *most_rows* rows at once."""
     if sum(map(_rows, records)) <= most_rows:
         yield records
@@ -113,13 +134,13 @@ def _parts(records: list[Record], most_rows: int) -> Iterator[list[Record]]:
     yield part
 
 
-def _decoded(line: bytes, decode: Decode, counts: ReadCounts) -> Record | None:
+def _decoded(line: bytes, decode: Decode, counts: ReadCounts) -> tuple[bytes, Record] | None:
     try:
-        return decode(line)
+        return line, decode(line)
     except UNREADABLE:
         counts.damaged[NO_RECORD if line.strip() else EMPTY] += 1
     start = line.rfind(_BEGINNING)
     try:
-        return decode(line[start:]) if start > 0 else None
+        return (line[start:], decode(line[start:])) if start > 0 else None
     except UNREADABLE:
         return None

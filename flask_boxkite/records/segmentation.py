@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.baseline.segmentation import Segmentation as TrainedSegments
@@ -19,6 +22,9 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import time_text, to_seconds
+
+if TYPE_CHECKING:  # pyarrow is not there where only lines are read
+    from flask_boxkite.records.parquet.part import Group
 
 __all__ = ["MOST_COUNTED", "SEGMENT_FIELDS", "Segmentation"]
 
@@ -57,6 +63,7 @@ class Segmentation:
         self, by: str, baseline: Baseline, *, least: int = 1, most: int = MOST_COUNTED, is_trained: bool = False
     ) -> None:
         columns = Columns.of(baseline)
+        self._by = by
         self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
@@ -93,7 +100,9 @@ class Segmentation:
 
     def __call__(self, record: Record, row: Row | None, output: Row | None) -> str:
         """Return the segment of a row."""
-        label = self._label(self._value(record, row, output))
+        return self._known_label(self._label(self._value(record, row, output)))
+
+    def _known_label(self, label: str) -> str:
         if label not in self._known:
             if len(self._known) >= self._most:
                 return RARE
@@ -108,6 +117,52 @@ class Segmentation:
         """Return the segment of a value as users give it: one in the column, or the name of a segment."""
         label = self._label(value)
         return label if label in self._known else str(value)
+
+    def _names_of_bins(self, item: Continuous) -> list[str]:
+        """Return the segment of each bin, and of missing values."""
+        if self.trained is None:
+            *bins, missing, _ = (own.name for own in item.groups for _ in range(own.start, own.stop))
+            return [*bins, missing]
+        *numbers, _ = segment_of_cells(item, self.trained.segments)
+        return [self.trained.names[number] for number in numbers]
+
+    def of_group(
+        self, group: Group, places: NDArray[np.intp], others: int
+    ) -> tuple[list[str], NDArray[np.intp]] | None:
+        """Return the segments of some rows of a group of columns.
+
+        Args:
+            group: Group of a table with the baseline's variables.
+            places: Indices of the rows.
+            others: Number of rows of the group that are not among these.
+
+        Returns:
+            Names of segments, and of each row, the index of its segment among them. None if there may be more values
+            than are counted, of which the first ones are: then rows must come in their order.
+        """
+        item = self._item
+        if self.variable is None or item is None:
+            column = self._by
+        else:
+            side, name = self.variable
+            variables = group.part.layout.features if side == "feature" else group.part.layout.outputs
+            (column,) = (variable.column for variable in variables if variable.name == name)
+        if isinstance(item, Continuous) and not item.is_time:
+            numbers = group.floats(column)[places]
+            names = self._names_of_bins(item)
+            bins = np.searchsorted(np.array(item.upper_bounds), numbers, side="left")
+            codes = np.where(np.isnan(numbers), len(names) - 1, bins)
+        else:
+            encoded = group.taken(column, places).dictionary_encode()
+            names = [self._label(value) for value in (*encoded.dictionary.to_pylist(), None)]
+            codes = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        used, codes = np.unique(codes, return_inverse=True)
+        labels = [names[code] for code in used]
+        if self.trained is None and 0 < self._most - len(self._known) < len(labels) + others:
+            return None
+        segments: dict[str, int] = {}
+        index = np.array([segments.setdefault(self._known_label(label), len(segments)) for label in labels], np.intp)
+        return list(segments), index[codes]
 
     def text_of(self, segment: str) -> str:
         """Return the name of a segment for people."""

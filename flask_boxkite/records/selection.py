@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Protocol
 
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.period import Period
@@ -11,6 +12,19 @@ from flask_boxkite.records.period import Period
 __all__ = ["Filter"]
 
 _created_at = attrgetter("created_at")
+
+
+class About(Protocol):
+    """Properties that records share: their time in Unix seconds, and names."""
+
+    @property
+    def seconds(self) -> int: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def baseline(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -39,3 +53,15 @@ class Filter:
             if value is not None:
                 records = [record for record in records if getattr(record, name) == value]
         return records
+
+    def takes(self, about: About) -> bool:
+        """Say whether records with these properties are selected."""
+        is_in_period = self.period.start <= about.seconds < self.period.end
+        return is_in_period and all(
+            wanted in (None, own)
+            for wanted, own in (
+                (self.model, about.model),
+                (self.version, about.version),
+                (self.fingerprint, about.baseline),
+            )
+        )

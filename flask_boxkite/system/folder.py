@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from flask_boxkite.system.locks import share
 from flask_boxkite.system.permissions import make_private
 
 __all__ = ["Folder", "LinkError"]
@@ -129,9 +130,10 @@ class Folder:
         Raises:
             OSError: The file cannot be written, is a link, or belongs to another user, who could read it.
         """
-        descriptor, before = self._opened(name)
+        descriptor = self._opened(name)
 
         try:
+            before = os.fstat(descriptor).st_size
             is_whole = self._left == (name, before) or _ends_a_line(descriptor, before)
             try:
                 rest = memoryview(data if is_whole else b"\n" + data)
@@ -144,18 +146,25 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def _opened(self, name: str) -> tuple[int, int]:
-        """Return a file's descriptor and its size."""
-        try:
-            descriptor = os.open(**self._at(name), flags=_APPENDS)
-        except FileNotFoundError:
-            return self._opened_new(name), 0
-        about = os.fstat(descriptor)
-        if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
-            os.close(descriptor)
-            msg = f"'{self.path / name}' belongs to another user; no records are written to it"
-            raise PermissionError(msg)
-        return descriptor, about.st_size
+    def _opened(self, name: str) -> int:
+        """Return the descriptor of a file, locked against its deletion by a reader that has all of it."""
+        while True:
+            try:
+                descriptor = os.open(**self._at(name), flags=_APPENDS)
+            except FileNotFoundError:
+                descriptor = self._opened_new(name)
+            try:
+                share(descriptor)
+                about = os.fstat(descriptor)
+                if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
+                    msg = f"'{self.path / name}' belongs to another user; no records are written to it"
+                    raise PermissionError(msg)
+            except OSError:
+                os.close(descriptor)
+                raise
+            if about.st_nlink:
+                return descriptor
+            os.close(descriptor)  # deleted since it was opened
 
     def _opened_new(self, name: str) -> int:
         descriptor = os.open(**self._at(name), flags=_APPENDS | os.O_CREAT | os.O_EXCL, mode=0o600)

@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["OwnerLock", "can_lock", "has_no_owner", "locked", "release", "take_if_dead"]
+__all__ = ["OwnerLock", "can_lock", "has_no_owner", "locked", "release", "share", "take_if_dead"]
 
 can_lock = fcntl is not None and hasattr(os, "pwrite")
 """Whether this system has the locks and writes that such files need."""
@@ -42,9 +42,27 @@ def locked(descriptor: int, patience_seconds: float = 0.0) -> Iterator[bool]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _try_lock(descriptor: int) -> bool:
+def share(descriptor: int, patience_seconds: float = 1.0) -> None:
+    """Take a lock of an open file that others may share, until it is closed; without locks on its disk, do nothing.
+
+    Raises:
+        OSError: Another process has had the file for itself all the time.
+    """
+    deadline = monotonic() + patience_seconds
+    while fcntl is not None:
+        try:
+            if _try_lock(descriptor, fcntl.LOCK_SH):
+                return
+        except OSError:  # a network disk without locks
+            return
+        if monotonic() > deadline:
+            raise OSError(errno.EAGAIN, "another process has locked the file")
+        sleep(0.001)
+
+
+def _try_lock(descriptor: int, kind: int | None = None) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if kind is None else kind) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

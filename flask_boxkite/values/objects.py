@@ -365,7 +365,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
 def _arrow(value: Any) -> Any:
     """Return the object as an array of pyarrow."""
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
     except ImportError:
         return None
     if hasattr(type(value), "__arrow_c_stream__"):

@@ -29,6 +29,8 @@ from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.alerts import CAPTURE_ERROR_SHARE
 from flask_boxkite.provision.performance import LEAST_ROWS, METRICS, Z_LIMIT
+from flask_boxkite.records.folders import DATE
+from flask_boxkite.records.parquet.layout import Layout
 from flask_boxkite.testing import RecordingSink
 from flask_boxkite.web.access import DEFAULT_PATH
 from tests.benchmarks.__main__ import COMPARISONS
@@ -439,7 +441,7 @@ def test_a_page_names_nothing_that_does_not_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     known = {
         "a setting": {f"BOXKITE_{name.upper()}" for name in FIELDS} | ENVIRONMENT,
-        "a metric": documented(page("metrics")).keys() | BLUEPRINTS,
+        "a metric": documented(page("metrics")).keys() | BLUEPRINTS | {DATE, *Layout().schema.names},
         "a recorded series": {rule["record"] for rule in rules() if "record" in rule},
         "an alert": {rule["alert"] for rule in rules() if "alert" in rule},
         "a command": boxkite.commands.keys(),

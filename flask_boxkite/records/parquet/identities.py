@@ -1,0 +1,101 @@
+"""Duplicates among lines and parts: the first of all copies of a record is read, wherever the others are.
+
+The ids of lines are remembered, 120 bytes each. The ids in parts are not: in one unit of a compaction, no record is
+twice, and the name of a part says when its records were made. So the ids of a part are read only where something else
+has records of the same minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from operator import attrgetter
+
+import numpy as np
+
+from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.duplicates import keys_of_ids, new_ones
+from flask_boxkite.records.parquet.part import Group, Part
+from flask_boxkite.records.read_counts import ReadCounts
+
+__all__ = ["Identities"]
+
+_MINUTE = 60
+_entity_id, _created_at = map(attrgetter, ("entity_id", "created_at"))
+
+
+class Identities:
+    """The records that were read so far."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        self._minutes: set[int] = set()
+        self._parts: list[Part] = []
+
+    def new_lines(self, records: list[Record], counts: ReadCounts) -> list[Record]:
+        """Return the records of lines that are new; count the others."""
+        if records and self._parts:
+            times = list(map(_created_at, records))
+            if others := list(self._overlapping(min(times), max(times))):
+                keys = keys_of_ids(list(map(_entity_id, records)))
+                kept = [
+                    record for key, record in zip(keys, records, strict=True) if not any(key in ids for ids in others)
+                ]
+                counts.duplicates += len(records) - len(kept)
+                records = kept
+        records = new_ones(records, self._seen, counts)
+        self._minutes.update(time // _MINUTE for time in map(_created_at, records))
+        return records
+
+    def mark_new(self, group: Group, counts: ReadCounts) -> None:
+        """Select the rows of a group whose records are new; count the others."""
+        others: list[Container[bytes]] = list(self._overlapping(group.first, group.last, group.part.file.unit))
+        if self._has_lines(group):
+            others.append(self._seen)
+        if not others:
+            return
+        is_new = np.array([not any(key in ids for ids in others) for key in group.ids()], dtype=np.bool_)
+        if is_new.all():
+            return
+        first = group.is_first()
+        dropped = ~is_new
+        if group.is_kept is not None:
+            dropped &= group.is_kept[first]
+        counts.duplicates += int(dropped.sum())
+        group.keep(is_new[np.cumsum(first) - 1])
+
+    def add_part(self, part: Part) -> None:
+        """Note a part of which all groups were read; it stays open while later ones may hold the same records."""
+        self._parts.append(part)
+
+    def forget_before(self, time: float, *, has_lines: bool) -> None:
+        """Close the parts that end before a time.
+
+        Args:
+            time: Beginning of the minute from which on parts are still to be read, in Unix seconds.
+            has_lines: Whether lines are still to be read, whose records may be of any time.
+        """
+        if has_lines:
+            return
+        for part in self._parts:
+            if part.file.end <= time:
+                part.close()
+        self._parts = [part for part in self._parts if part.file.end > time]
+
+    def close(self) -> None:
+        """Close all parts."""
+        for part in self._parts:
+            part.close()
+        self._parts = []
+
+    def _overlapping(self, first: float, last: float, unit: str = "") -> Iterator[frozenset[bytes]]:
+        """Yield the ids that parts of other units have in a time."""
+        for part in self._parts:
+            if part.file.unit != unit and part.file.minute <= last and part.file.end > first:
+                yield from part.ids_between(first // _MINUTE * _MINUTE, last // _MINUTE * _MINUTE + _MINUTE)
+
+    def _has_lines(self, group: Group) -> bool:
+        """Say whether lines had records of the minutes of a group."""
+        first, last = int(group.first) // _MINUTE, int(group.last) // _MINUTE
+        if last - first < len(self._minutes):
+            return not self._minutes.isdisjoint(range(first, last + 1))
+        return any(first <= minute <= last for minute in self._minutes)
