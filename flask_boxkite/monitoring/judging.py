@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.drift.pairs import PairDrift
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.segments import SegmentReport, verdict_dict
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MOVED
 from flask_boxkite.errors import BoxkiteError
@@ -21,13 +22,14 @@ from flask_boxkite.notify.conditions import (
     capture_conditions,
     drift_conditions,
     performance_conditions,
+    segment_conditions,
 )
 from flask_boxkite.notify.gaps import OutcomeGaps
 
 if TYPE_CHECKING:
     from flask_boxkite.monitoring.model import ModelMonitor
 
-__all__ = ["judged", "moved_only"]
+__all__ = ["judged", "moved_only", "moved_segments"]
 
 _CAPTURE_WINDOW = "1h"
 """Window of requests that are not understood; the alerts' shortest of an hour or more."""
@@ -62,6 +64,8 @@ def _of_model(model: ModelMonitor, gaps: OutcomeGaps, now: float) -> Iterator[Co
     report = seen[LONGEST].report
     assert report is not None
     yield from drift_conditions(moved_only(report))
+    for by in model.baseline.segmented_by:
+        yield from segment_conditions(moved_segments(model.observe_segments(by, LONGEST).report))
     hour = seen[_CAPTURE_WINDOW]
     yield from capture_conditions(model.model, fingerprint, hour.capture_errors, hour.requests, _CAPTURE_WINDOW)
     if model.outcomes is not None:
@@ -78,6 +82,20 @@ def moved_only(report: DriftReport) -> dict[str, Any]:
         "baseline": report.baseline,
         "variables": [_row(item, {"name": item.name, "side": item.side}) for item in report.variables],
         "pairs": [_row(item, _names(item)) for item in report.pairs],
+    }
+
+
+def moved_segments(report: SegmentReport) -> dict[str, Any]:
+    """Return a report by segment as JSON values, with numbers only where something has moved."""
+    return {
+        "by": report.by,
+        "model": report.model,
+        "baseline": report.baseline,
+        "segments": [
+            {"text": segment.text, "variables": [_row(item, verdict_dict(item)) for item in segment.report]}
+            for segment in report
+        ],
+        "together": [verdict_dict(item) for item in report.together or ()],
     }
 
 

@@ -21,13 +21,23 @@ from flask_boxkite.drift.wording import (
     percents,
     size_cell,
     title,
+    variable_line,
 )
 from flask_boxkite.notify.message import Subject
 from flask_boxkite.performance.wording import expectation_line, verdict_line
 from flask_boxkite.provision.alerts import CAPTURE_ERROR_SHARE, STOPPED_SHARE, USUALLY_MISSING_SHARE
 from flask_boxkite.provision.performance import LEAST_ROWS
+from flask_boxkite.quoting import printable
 
-__all__ = ["Condition", "Judged", "capture_conditions", "drift_conditions", "key_of", "performance_conditions"]
+__all__ = [
+    "Condition",
+    "Judged",
+    "capture_conditions",
+    "drift_conditions",
+    "key_of",
+    "performance_conditions",
+    "segment_conditions",
+]
 
 _WORSE = ("worse", "much worse")
 
@@ -160,6 +170,33 @@ def _of_pair(model: str, baseline: str, item: Mapping[str, Any]) -> Condition:
 def _names(item: Mapping[str, Any]) -> tuple[str, ...]:
     """Name both variables of a pair, an output as one: it may have the name of a feature."""
     return tuple(title({"name": item[which], "side": item[f"{which}_side"]}) for which in ("first", "second"))
+
+
+def segment_conditions(report: Mapping[str, Any]) -> Iterator[Condition | str]:
+    """Yield the segments in which a variable has moved that has not in all rows together, and the keys of others.
+
+    Args:
+        report: Report, in the form of `SegmentReport.to_dict`. Of variables that have not moved, only name, side and
+            verdict are read.
+    """
+    model, baseline = report["model"], report["baseline"]
+    everywhere = {(item["side"], item["name"]) for item in report["together"] if item["verdict"] in MOVED}
+    for segment in report["segments"]:
+        name = f"{report['by']} = {segment['text']}"
+        moved = [item for item in segment["variables"] if item["verdict"] in MOVED]
+        own = [item for item in moved if (item["side"], item["name"]) not in everywhere]
+        if own:
+            worst, others = own[0], len(own) - 1
+            more = f", and {others} more variable{'s' * (others != 1)}" if others else ""
+            text = f"{printable(name)}: {variable_line(worst)}{more}, unlike all rows together"
+            numbers = _numbers(worst, "size", "psi", "g", "limit", "share_before", "share_now", "rows")
+            since = _unix(worst["since"])
+            names = (name,)
+            yield Condition(
+                "BoxkiteSegmentDrift", model, baseline, "segment", names, worst["verdict"], text, since, numbers
+            )
+        elif any(item["verdict"] not in ("not enough data", "ignored") for item in segment["variables"]):
+            yield key_of("segment", model, baseline, name)
 
 
 def _numbers(item: Mapping[str, Any], *names: str) -> dict[str, float | None]:

@@ -18,7 +18,9 @@ FORMAT = 1
 """Format number of `Notification.to_dict`; it increases when a key is removed or changes its meaning."""
 
 Kind: TypeAlias = Literal["began", "continues", "ended"]
-Subject: TypeAlias = Literal["feature", "output", "pair", "performance", "expectation", "outcomes", "capture"]
+Subject: TypeAlias = Literal[
+    "feature", "output", "pair", "segment", "performance", "expectation", "outcomes", "capture"
+]
 
 _SHOWN = 10
 """Most changes that a text names."""
@@ -26,7 +28,7 @@ _SHOWN = 10
 _MOST_LETTERS = 240
 """Longest line of a text in letters."""
 
-_NOUNS = {"feature": "feature", "output": "output", "pair": "pair"}
+_NOUNS = {"feature": "feature", "output": "output", "pair": "pair", "segment": "segment"}
 _SENTENCES = {
     "performance": "worse than validated",
     "expectation": "expected to be worse than validated",
@@ -47,9 +49,10 @@ class Change:
         alert: Name of the alert in Prometheus with the same meaning, such as ``BoxkiteFeatureDrift``.
         model: Name of the model.
         baseline: Fingerprint of its baseline.
-        subject: ``feature``, ``output``, ``pair``; ``performance`` by outcomes, ``expectation`` by outputs alone;
-            ``outcomes`` that no longer come; or ``capture``, requests that are not understood.
-        names: Name of the variable, both names of a pair, or the reason of capture errors; else empty.
+        subject: ``feature``, ``output``, ``pair``, ``segment``; ``performance`` by outcomes, ``expectation`` by outputs
+            alone; ``outcomes`` that no longer come; or ``capture``, requests that are not understood.
+        names: Name of the variable, both names of a pair, a segment such as ``country = SE``, or the reason of capture
+            errors; else empty.
         verdict: Verdict, such as ``drifted`` or ``much worse``; empty where there is none.
         text: Sentence for people, without its full stop.
         since: Beginning in Unix seconds, as far as it is known.
