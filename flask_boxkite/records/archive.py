@@ -408,8 +408,8 @@ class Records:
         joining.hidden.check()
         if is_with_outcomes and counter.segments.keys() == {MISSING}:
             msg = (
-                f"No record has a value of {by!r}. It is a column of the outcomes, by which 'fairness' compares groups. "
-                "Performance goes by columns of records: send it beside the features."
+                f"No record has a value of {by!r}. It is a column of the outcomes, by which 'fairness' compares "
+                "groups. Performance goes by columns of records: send it beside the features."
             )
             raise BoxkiteError(msg)
         self._warn_of_others(known)
