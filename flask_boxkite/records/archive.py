@@ -29,6 +29,7 @@ from flask_boxkite.fairness.selection import selection_of
 from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.naming import MISSING
 from flask_boxkite.outcomes.reader import outcome_reader
 from flask_boxkite.performance.challenge import ALPHA, ChallengeReport, Contestant, challenge_report
 from flask_boxkite.performance.pair_reader import PairReader
@@ -44,7 +45,7 @@ from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
 from flask_boxkite.records.grouping import Grouping
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
-from flask_boxkite.records.outcome_rows import OutcomeRow, outcome_rows
+from flask_boxkite.records.outcome_rows import OutcomeRow, has_column, outcome_rows
 from flask_boxkite.records.pairing import Answers, ModelRows, Pairs, ValueOf, known_rows
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
@@ -477,6 +478,9 @@ class Records:
             raise BoxkiteError(msg)
         segmentation = None if by is None else Segmentation(by, known, least=most_segments)
         others = segmentation.others if segmentation else ()
+        is_with_outcomes = False
+        if by is not None and others and outcomes is not None:
+            is_with_outcomes, outcomes = has_column(outcomes, by)
         named = () if outcomes is None else outcome_rows(outcomes, key, actual)
         joining = Joining(known, reader, named, key, segmentation, others)
 
@@ -487,6 +491,12 @@ class Records:
         counter = RecordCounter(known, span.end, joining.others, segment_of)
         self._count(counter, known, files, joining, may_be_several=by == "model")
         joining.hidden.check()
+        if is_with_outcomes and counter.segments.keys() == {MISSING}:
+            msg = (
+                f"No record has a value of {by!r}. It is a column of the outcomes, by which 'fairness' compares "
+                "groups. Performance goes by columns of records: send it beside the features."
+            )
+            raise BoxkiteError(msg)
         self._warn_of_others(known)
 
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model

@@ -179,6 +179,14 @@ def test_a_report_is_text_json_and_rows(worlds: dict[str, World], tmp_path: Path
         report["DD"]
 
 
+def test_a_column_of_outcomes_is_no_segment(worlds: dict[str, World], tmp_path: Path) -> None:
+    world = worlds["binary"]
+    outcomes = world.outcomes.assign(gender="F", plan=7)
+    with pytest.raises(BoxkiteError, match=r"^No record has a value of 'gender'\. It is a column of the outcomes, by "):
+        report_of(world, tmp_path / "gender", by="gender", outcomes=outcomes)
+    assert {segment.name for segment in report_of(world, tmp_path / "plan", by="plan", outcomes=outcomes)} == {"0", "1"}
+
+
 def test_a_column_that_cannot_segment_is_refused(worlds: dict[str, World], tmp_path: Path) -> None:
     with pytest.raises(BoxkiteError, match=r"^Rows cannot be segmented by 'status'\."):
         report_of(worlds["binary"], tmp_path, by="status")
