@@ -35,8 +35,8 @@ class Memory:
     """The memory of the notifier of one app. One thread of one process uses it.
 
     Args:
-        directory: Returns the directory in which the processes of the server count together; None if there is none.
-            Then every process is its own notifier, and forgets everything at its end.
+        directory: Returns the directory in which the processes of the server count together, or raises OSError; None if
+            there is none. Then every process is its own notifier, and forgets everything at its end.
         owner: Hash of the models of the app, with their baselines, which distinguishes apps of one name.
         models: Names of its models.
         clock: Returns the Unix time.
