@@ -94,15 +94,19 @@ class Memory:
         """
         if self._place is None:
             return {}
-        values = _read(self._path(self._place)) or {}
+        own = self._path(self._place)
+        values = _read(own) or {}
         with contextlib.suppress(OSError):
             for path in sorted(self._place.glob(f"{_TOLD}*"), key=lambda path: path.lstat().st_mtime, reverse=True):
-                if path != self._path(self._place):
+                if path.name.startswith(f"{own.name}."):  # a process was killed while it wrote
+                    path.unlink()
+                elif path != own:
                     self._take_over(path, values)
         return values
 
     def _take_over(self, path: Path, values: dict[str, Any]) -> None:
-        lock = path.with_name(f"{_LOCK}{path.name.removeprefix(_TOLD)}")
+        owner = path.name.removeprefix(_TOLD).partition(".")[0]
+        lock = path.with_name(f"{_LOCK}{owner}")
         if lock.exists() and not has_no_owner(lock):
             return
         other = _read(path) or {}

@@ -147,12 +147,23 @@ def test_the_newest_part_comes_last(tmp_path: Path) -> None:
     assert found["gaps"] == {"a": 1, "b": 1, "own": 1, "x": "own"}
 
 
+def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    store(tmp_path, {"episodes": [1]})
+    (path,) = (path for path in tmp_path.iterdir() if "told" in path.name)
+    (tmp_path / f"{path.name}.123").write_bytes(path.read_bytes()[:20])
+    assert stored(tmp_path)["episodes"] == [1]
+    assert len(os.listdir(tmp_path)) == 2
+
+
 def test_the_memory_of_a_running_notifier_is_left_alone(tmp_path: Path) -> None:
     """During a reload, both generations serve for a while."""
     before = memory(tmp_path, "before")
     assert before.is_mine()
     before.store({"episodes": [1]})
+    (path,) = (path for path in tmp_path.iterdir() if "told" in path.name)
+    (tmp_path / f"{path.name}.123").write_bytes(path.read_bytes())  # which it is just writing
     assert stored(tmp_path, "after") == {}
+    assert sum("told-before" in name for name in os.listdir(tmp_path)) == 2
     before.release()
 
 
