@@ -382,6 +382,16 @@ class Store:
             return self._directory(process)
         return None
 
+    def opened_directory(self) -> Path | None:
+        """Return the same; None only if there is none by design.
+
+        Raises:
+            OSError: It cannot be made or used just now.
+        """
+        process = self._own()
+        with process.lock:
+            return self._directory(process)
+
     def count_damaged(self) -> None:
         """Count a damaged file that was set aside."""
         process = self._own()

@@ -272,6 +272,14 @@ class AppMonitor:
         """Hash of the models of the app, which distinguishes apps of one name."""
         return self._store.owner
 
+    def notifier_directory(self) -> Path | None:
+        """Return the directory in which processes agree on a notifier; None if each is its own.
+
+        Raises:
+            OSError: It cannot be used just now, so that this process cannot know.
+        """
+        return self._store.opened_directory()
+
     def close(self) -> None:
         """Deliver waiting records, within the shutdown timeout, and stop telling people."""
         if self._notifier is not None:

@@ -43,8 +43,8 @@ class Notified(Protocol):
     def models(self) -> Sequence[ModelMonitor]:
         """Return its models."""
 
-    def state_directory(self) -> Path | None:
-        """Return the directory in which processes count together."""
+    def notifier_directory(self) -> Path | None:
+        """Return the directory in which processes agree on a notifier."""
 
     def count_notification(self, channel: str, result: str) -> None:
         """Count a message."""
@@ -69,7 +69,7 @@ def app_notifier(app: Notified, service: str, pace: Pace) -> Notifier:
 
     def directory() -> Path | None:
         app = known()
-        return None if app is None else app.state_directory()
+        return None if app is None else app.notifier_directory()
 
     def count(channel: str, result: str) -> None:
         app = known()

@@ -117,15 +117,17 @@ class Telling:
     Attributes:
         receiver: Receiver.
         changes: Changes by the key of their episode.
+        began: Unix time when each of these episodes was first seen, by key.
     """
 
     receiver: str
     changes: Mapping[str, Change]
+    began: Mapping[str, float]
 
     @property
     def id(self) -> str:
         """The id of the message, which another attempt at it has too."""
-        named = sorted((change.kind, key, change.since, change.until) for key, change in self.changes.items())
+        named = sorted((change.kind, key, self.began[key], change.until) for key, change in self.changes.items())
         return hashlib.sha256(json.dumps([self.receiver, named]).encode()).hexdigest()[:16]
 
     def notification(self, *, time: float, service: str, server: str, page: str | None) -> Notification:
@@ -232,7 +234,8 @@ class Episodes:
             }
         if not kinds:
             return None
-        return Telling(receiver, {key: self._episodes[key].change(kind) for key, kind in kinds.items()})
+        changes = {key: self._episodes[key].change(kind) for key, kind in kinds.items()}
+        return Telling(receiver, changes, {key: self._episodes[key].began for key in kinds})
 
     def _kind(self, episode: Episode, receiver: str, now: float) -> Kind | None:
         """Return how an episode is to be told; None if it is not."""

@@ -35,8 +35,8 @@ class Memory:
     """The memory of the notifier of one app. One thread of one process uses it.
 
     Args:
-        directory: Returns the directory in which the processes of the server count together; None if there is none.
-            Then every process is its own notifier, and forgets everything at its end.
+        directory: Returns the directory in which the processes of the server count together, or raises OSError; None if
+            there is none. Then every process is its own notifier, and forgets everything at its end.
         owner: Hash of the models of the app, with their baselines, which distinguishes apps of one name.
         models: Names of its models.
         clock: Returns the Unix time.
@@ -59,6 +59,7 @@ class Memory:
         self.tenures = 0
         self._lock: OwnerLock | None = None
         self._place: Path | None = None
+        self._needless: list[Path] = []
 
     def is_mine(self) -> bool:
         """Say whether this process is the notifier, after an attempt to become it.
@@ -94,15 +95,20 @@ class Memory:
         """
         if self._place is None:
             return {}
-        values = _read(self._path(self._place)) or {}
+        own = self._path(self._place)
+        values = _read(own) or {}
+        self._needless = []
         with contextlib.suppress(OSError):
             for path in sorted(self._place.glob(f"{_TOLD}*"), key=lambda path: path.lstat().st_mtime, reverse=True):
-                if path != self._path(self._place):
+                if path.name.startswith(f"{own.name}."):  # a process was killed while it wrote
+                    path.unlink()
+                elif path != own:
                     self._take_over(path, values)
         return values
 
     def _take_over(self, path: Path, values: dict[str, Any]) -> None:
-        lock = path.with_name(f"{_LOCK}{path.name.removeprefix(_TOLD)}")
+        owner = path.name.removeprefix(_TOLD).partition(".")[0]
+        lock = path.with_name(f"{_LOCK}{owner}")
         if lock.exists() and not has_no_owner(lock):
             return
         other = _read(path) or {}
@@ -112,8 +118,7 @@ class Memory:
             values["episodes"] = [*_items(other, "episodes", list), *_items(values, "episodes", list)]
             values["gaps"] = {**_items(other, "gaps", dict), **_items(values, "gaps", dict)}
         if is_ours or abs(self._clock() - path.lstat().st_mtime) > _OLD_SECONDS:
-            path.unlink()
-            lock.unlink(missing_ok=True)
+            self._needless += [path, lock]
 
     def store(self, values: dict[str, Any]) -> None:
         """Write values, if there is a directory.
@@ -134,10 +139,16 @@ class Memory:
             finally:
                 os.close(descriptor)
             os.replace(temporary, path)
+            self._remove_needless()
         except OSError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+    def _remove_needless(self) -> None:
+        """Remove memories that were taken over, once they are in this one."""
+        while self._needless:
+            self._needless.pop(0).unlink(missing_ok=True)
 
     def _path(self, directory: Path) -> Path:
         return directory / f"{_TOLD}{self._owner}"

@@ -115,11 +115,11 @@ class Watch:
             if self._clock() >= self._next_check and not self._check():
                 return None
             self._tell_all()
+            return self._pause()
         except Exception as error:  # no failure may end the thread
             if self._throttle.allows():
                 warn_of(error, "Notifications cannot be made just now; they are tried again.")
             return self._pace.check
-        return self._pause()
 
     def _recall(self) -> None:
         stored = self._memory.load()

@@ -292,6 +292,22 @@ def test_a_service_tells_its_function_and_its_webhook(baseline: Baseline, tmp_pa
     assert [thread for thread in threading.enumerate() if thread.name == "boxkite-notifier"] == []
 
 
+def test_a_process_that_cannot_know_whether_it_is_alone_tells_nothing(
+    baseline: Baseline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise, on a full disk, each worker would send the message."""
+    told: list[Notification] = []
+    state = tmp_path / "state"
+    settings = Settings.from_mapping({"BOXKITE_STATE_DIR": str(state)})
+    app = AppMonitor(settings, "scoring", {None: baseline}, notify=told.append, pace=QUICK)
+    state.write_text("a file in its place")
+    with caplog.at_level("WARNING", "flask_boxkite"):
+        lose_the_city(app.models()[0])
+        wait_for(lambda: "Notifications cannot be made just now" in caplog.text)
+    app.close()
+    assert told == []
+
+
 def test_an_app_without_receivers_has_no_metrics_and_no_thread(baseline: Baseline) -> None:
     app = AppMonitor(Settings.from_mapping({}), "scoring", {None: baseline})
     app.models()[0].log_prediction(None, [40, 20, "Oslo"], 0.5)

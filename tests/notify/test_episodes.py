@@ -246,7 +246,7 @@ def test_another_attempt_has_the_same_id_and_another_message_has_not() -> None:
     course.see(judged("income"), 300)
     first = course.episodes.to_tell("a", course.now)
     course.restart()
-    course.see(judged("income"), 60)
+    course.see(judged(condition("income", since=START - 60.0, text="income: major")), 60)
     second = course.episodes.to_tell("a", course.now)
     course.see(judged("income", "age"), 300)
     third = course.episodes.to_tell("a", course.now)

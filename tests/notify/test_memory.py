@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.notify.memory import Memory
-from tests.faults import ended, file_size_limit, fork, killed
+from tests.faults import die_at, ended, file_size_limit, fork, killed
 
 DAY = 86400.0
 
@@ -128,13 +129,42 @@ def test_on_a_full_disk_the_file_before_stays(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 2
 
 
+def test_a_kill_at_any_step_leaves_the_memory_before_or_after(tmp_path: Path) -> None:
+    """Also of the takeover from a replaced baseline: no episode is lost between two files."""
+    seen = set()
+    for step in itertools.count(1):
+        directory = tmp_path / str(step)
+        directory.mkdir()
+        store(directory, {"episodes": ["before"]}, "before")
+
+        def take_over(directory: Path = directory, step: int = step) -> None:
+            die_at(step)
+            own = memory(directory)
+            assert own.is_mine()
+            own.store({"episodes": [*own.load()["episodes"], "new"]})
+
+        code = ended(fork(take_over))
+        after = list(dict.fromkeys(stored(directory)["episodes"]))
+        assert after in (["before"], ["before", "new"])
+        seen.add((code, len(after)))
+        if code == 0:
+            break
+    assert seen >= {(-9, 1), (-9, 2), (0, 2)}
+
+
 # --- replaced baselines ---------------------------------------------------------------------------------------------
 
 
 def test_a_memory_is_taken_over_when_a_baseline_was_replaced(tmp_path: Path) -> None:
     store(tmp_path, {"episodes": [1], "gaps": {"a": 1}}, "before", models=("credit", "fraud"))
-    assert stored(tmp_path, "after") == {"episodes": [1], "gaps": {"a": 1}}
+    after = memory(tmp_path, "after")
+    assert after.is_mine()
+    found = after.load()
+    assert found == {"episodes": [1], "gaps": {"a": 1}}
+    after.store(found)
+    after.release()
     assert not any("before" in name for name in os.listdir(tmp_path))
+    assert stored(tmp_path, "after")["episodes"] == [1]
 
 
 def test_the_newest_part_comes_last(tmp_path: Path) -> None:
@@ -147,12 +177,23 @@ def test_the_newest_part_comes_last(tmp_path: Path) -> None:
     assert found["gaps"] == {"a": 1, "b": 1, "own": 1, "x": "own"}
 
 
+def test_half_written_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    store(tmp_path, {"episodes": [1]})
+    (path,) = (path for path in tmp_path.iterdir() if "told" in path.name)
+    (tmp_path / f"{path.name}.123").write_bytes(path.read_bytes()[:20])
+    assert stored(tmp_path)["episodes"] == [1]
+    assert len(os.listdir(tmp_path)) == 2
+
+
 def test_the_memory_of_a_running_notifier_is_left_alone(tmp_path: Path) -> None:
     """During a reload, both generations serve for a while."""
     before = memory(tmp_path, "before")
     assert before.is_mine()
     before.store({"episodes": [1]})
+    (path,) = (path for path in tmp_path.iterdir() if "told" in path.name)
+    (tmp_path / f"{path.name}.123").write_bytes(path.read_bytes())  # which it is just writing
     assert stored(tmp_path, "after") == {}
+    assert sum("told-before" in name for name in os.listdir(tmp_path)) == 2
     before.release()
 
 
@@ -165,5 +206,9 @@ def test_the_memory_of_another_app_is_left_alone_for_a_week(tmp_path: Path) -> N
     assert stored(tmp_path, clock=lambda: now[0]) == {}
     assert path.exists()
     now[0] += 8 * DAY
-    assert stored(tmp_path, clock=lambda: now[0]) == {}
+    own = memory(tmp_path, clock=lambda: now[0])
+    assert own.is_mine()
+    assert own.load() == {}
+    own.store({})
+    own.release()
     assert not path.exists()
