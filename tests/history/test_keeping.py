@@ -20,7 +20,6 @@ from flask_boxkite.live.history_entries import composed, entries_of, numbers_of
 from flask_boxkite.live.history_extract import Extract
 from flask_boxkite.live.history_file import (
     MOST_DAYS,
-    MOST_HOURS,
     DamagedHistoryError,
     HistoryFile,
     HistoryLimits,
@@ -150,15 +149,28 @@ def test_bound_of_thirty_features_is_a_few_megabytes() -> None:
     assert 4 * 1289 * (groups + 427) < size < 5_000_000
 
 
-def test_a_jump_of_the_clock_deletes_nothing(file: HistoryFile) -> None:
-    """Retention counts entries in the order of writing: a far future or past takes the place of a few hours only."""
-    for number in range(MOST_HOURS):
-        step(file, 500_000 + number, number)
-    for number, hour in enumerate((700_000, 3, 500_000 + MOST_HOURS, 500_001 + MOST_HOURS), start=MOST_HOURS):
-        step(file, hour, number)
-    hours = hours_in(file.read())
-    assert set(range(500_010, 500_000 + MOST_HOURS)) <= set(hours)
-    assert hours[700_000] == hours[3] == 1
+def test_a_jump_of_the_clock_deletes_nothing(tmp_path: Path) -> None:
+    """The hours that were written first go first: a far future or past takes the place of few, and of none for good."""
+    file, total = HistoryFile(history_path(tmp_path, KEY), SMALL), 0
+
+    def count(hours: range) -> None:
+        nonlocal total
+        for hour in hours:
+            step(file, hour, total)
+            total += 1
+
+    count(range(500_000, 500_040))
+    count(range(900_000, 900_002))
+    count(range(3, 5))
+    count(range(500_040, 500_060))
+    assert set(range(500_016, 500_059)) <= set(hours_in(file.read()))
+
+    count(range(900_002, 900_100))  # the clock is ahead for long
+    count(range(500_060, 500_100))
+    assert set(range(500_060, 500_099)) <= set(hours_in(file.read()))
+    past = PastReader(tmp_path).read(file.path, lambda extract: None)
+    assert past is not None
+    assert sum(int(rows[0]) for rows in past.days.values()) == total - 1
 
 
 def test_rows_of_one_hour_add_up_when_a_clock_is_set_back(file: HistoryFile) -> None:
@@ -253,9 +265,13 @@ def test_processes_that_are_killed_at_any_time_lose_no_hour(tmp_path: Path) -> N
         assert stored.mark.totals.tolist() == [10 * stored.mark.hour] * EXTRACT.width
 
 
-@pytest.mark.parametrize("number", range(1, 26, 2))
-def test_process_that_stops_while_it_records_hinders_no_other(tmp_path: Path, number: int) -> None:
-    file = HistoryFile(history_path(tmp_path, KEY))
+@pytest.mark.parametrize("limits", [SMALL, HistoryLimits(1, 20, 0)], ids=["appended", "written again"])
+@pytest.mark.parametrize("number", range(1, 20))
+def test_process_that_stops_while_it_records_hinders_no_other(
+    tmp_path: Path, number: int, limits: HistoryLimits
+) -> None:
+    """Also if another one has put a new file in the place of the one that it has opened."""
+    file = HistoryFile(history_path(tmp_path, KEY), limits)
     now = tmp_path / "now"
 
     def pass_to(hour: int) -> None:
@@ -284,9 +300,9 @@ def test_process_that_stops_while_it_records_hinders_no_other(tmp_path: Path, nu
         ended(child)
     pass_to(5)
     record()
-    found = hours_in(file.read())
-    assert sum(found.values()) == 40
-    assert found[1] == 10
+    past = PastReader(tmp_path).read(file.path, lambda extract: None)
+    assert past is not None
+    assert [int(rows[0]) for rows in past.days.values()] == [40]
 
 
 def test_full_disk_keeps_what_is_there(file: HistoryFile) -> None:
@@ -296,6 +312,24 @@ def test_full_disk_keeps_what_is_there(file: HistoryFile) -> None:
         step(file, 3, 1_000_003)
     step(file, 4, 1_000_010)
     assert hours_in(file.read()) == {1: 10, 2: 1_000_000}
+
+
+def test_write_that_breaks_off_changes_nothing(file: HistoryFile) -> None:
+    """Any part of the bytes may be on the disk when the machine stops: the hour is recorded, or not yet."""
+    for hour in range(4):
+        step(file, hour, 10 * hour)
+    for hour in (4, 5):
+        before = file.path.read_bytes()
+        known = hours_in(file.read())
+        step(file, hour, 10 * hour)
+        after = file.path.read_bytes()
+        recorded = hours_in(file.read())
+        assert recorded != known
+        old = before.ljust(len(after), b"\0")
+        for place in range(len(after)):
+            file.path.write_bytes(after[:place] + old[place:])
+            assert hours_in(file.read()) in (known, recorded), place
+        file.path.write_bytes(after)
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
