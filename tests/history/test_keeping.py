@@ -27,7 +27,7 @@ from flask_boxkite.live.history_file import (
     history_path,
     most_bytes,
 )
-from flask_boxkite.live.history_keeper import paths_in
+from flask_boxkite.live.history_keeper import MOST_BASELINES, paths_in, remove_oldest
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.naming import DAMAGED
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, stop_at
@@ -427,6 +427,20 @@ def test_last_hour_of_a_baseline_that_no_process_serves_stays(tmp_path: Path) ->
     site.predict(0.3)
     assert sum(by_day(site, first)[20_000]) == 5
     assert sum(map(sum, by_day(site, first).values())) == 6
+
+
+def test_files_of_one_model_are_bounded_and_other_models_keep_theirs(tmp_path: Path) -> None:
+    """A model that is trained each day has a baseline each day."""
+    for number in range(MOST_BASELINES + 5):
+        key = SectionKey("model", "m" if number != 2 else "other", f"{number:012x}")
+        extract = Extract(key, 30, (0, 10), 20, 30)
+        path = history_path(tmp_path, key)
+        HistoryFile(path).step(extract, lambda: 1, lambda: np.zeros(12, np.int64))
+        os.utime(path, (1000 + number, 1000 + number))
+    names = [path.name for path in paths_in(tmp_path)]
+    remove_oldest(tmp_path, SectionKey("model", "m", "new"))
+    gone = [history_path(tmp_path, SectionKey("model", "m", f"{number:012x}")) for number in (0, 1, 3, 4)]
+    assert {path.name for path in paths_in(tmp_path)} == set(names) - {path.name for path in gone}
 
 
 def test_copied_state_directory_goes_on_by_itself(tmp_path: Path) -> None:
