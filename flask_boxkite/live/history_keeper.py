@@ -19,18 +19,19 @@ from pathlib import Path
 from flask_boxkite.live.history_extract import Extract
 from flask_boxkite.live.history_file import HISTORY, DamagedHistoryError, HistoryFile, Numbers, history_path
 from flask_boxkite.live.reading import Reading
+from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
 
-__all__ = ["MOST_BASELINES", "Keeper", "hour_of", "paths_in"]
+__all__ = ["MOST_BASELINES", "Keeper", "hour_of", "paths_in", "remove_oldest"]
 
 logger = logging.getLogger("flask_boxkite")
 
 HOUR_SECONDS = 3600.0
 
 MOST_BASELINES = 100
-"""Most files of a state directory; the ones that were written longest ago are removed."""
+"""Most baselines of a model that have files; the ones that were written longest ago are removed."""
 
 
 def hour_of(seconds: float) -> int:
@@ -108,7 +109,7 @@ class Keeper:
         if readings:
             self._record_others(directory, file.path, readings[0])
             if is_new:
-                _remove_oldest(directory)
+                remove_oldest(directory, extract.key)
 
     def _record_others(self, directory: Path, own: Path, reading: Reading) -> None:
         """Record the last hours of models and baselines that no process serves any more."""
@@ -126,12 +127,14 @@ def _step_other(file: HistoryFile, reading: Reading, hour: Callable[[], int]) ->
         file.step(extract, hour, lambda: extract.of(found.cells))
 
 
-def _remove_oldest(directory: Path) -> None:
-    """Remove files beyond `MOST_BASELINES`."""
+def remove_oldest(directory: Path, key: SectionKey) -> None:
+    """Remove the files of a model beyond `MOST_BASELINES`, the ones that were written longest ago; never raises."""
+    own = []
     with contextlib.suppress(OSError):  # another process may be faster
-        for path in sorted(paths_in(directory), key=_written)[:-MOST_BASELINES]:
+        for path in paths_in(directory):
+            with contextlib.suppress(OSError, DamagedHistoryError):
+                other = HistoryFile(path).extract().key
+                if (other.kind, other.name) == (key.kind, key.name):
+                    own.append((path.stat().st_mtime, path))
+        for _, path in sorted(own)[:-MOST_BASELINES]:
             path.unlink()
-
-
-def _written(path: Path) -> float:
-    return path.stat().st_mtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -15,12 +16,12 @@ import pytest
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.history.past import PastReader
+from flask_boxkite.live import store as store_module
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.live.history_entries import composed, entries_of, numbers_of
 from flask_boxkite.live.history_extract import Extract
 from flask_boxkite.live.history_file import (
     MOST_DAYS,
-    MOST_HOURS,
     DamagedHistoryError,
     HistoryFile,
     HistoryLimits,
@@ -28,7 +29,7 @@ from flask_boxkite.live.history_file import (
     history_path,
     most_bytes,
 )
-from flask_boxkite.live.history_keeper import paths_in
+from flask_boxkite.live.history_keeper import MOST_BASELINES, paths_in, remove_oldest
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.naming import DAMAGED
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, stop_at
@@ -150,15 +151,28 @@ def test_bound_of_thirty_features_is_a_few_megabytes() -> None:
     assert 4 * 1289 * (groups + 427) < size < 5_000_000
 
 
-def test_a_jump_of_the_clock_deletes_nothing(file: HistoryFile) -> None:
-    """Retention counts entries in the order of writing: a far future or past takes the place of a few hours only."""
-    for number in range(MOST_HOURS):
-        step(file, 500_000 + number, number)
-    for number, hour in enumerate((700_000, 3, 500_000 + MOST_HOURS, 500_001 + MOST_HOURS), start=MOST_HOURS):
-        step(file, hour, number)
-    hours = hours_in(file.read())
-    assert set(range(500_010, 500_000 + MOST_HOURS)) <= set(hours)
-    assert hours[700_000] == hours[3] == 1
+def test_a_jump_of_the_clock_deletes_nothing(tmp_path: Path) -> None:
+    """The hours that were written first go first: a far future or past takes the place of few, and of none for good."""
+    file, total = HistoryFile(history_path(tmp_path, KEY), SMALL), 0
+
+    def count(hours: range) -> None:
+        nonlocal total
+        for hour in hours:
+            step(file, hour, total)
+            total += 1
+
+    count(range(500_000, 500_040))
+    count(range(900_000, 900_002))
+    count(range(3, 5))
+    count(range(500_040, 500_060))
+    assert set(range(500_016, 500_059)) <= set(hours_in(file.read()))
+
+    count(range(900_002, 900_100))  # the clock is ahead for long
+    count(range(500_060, 500_100))
+    assert set(range(500_060, 500_099)) <= set(hours_in(file.read()))
+    past = PastReader(tmp_path).read(file.path, lambda extract: None)
+    assert past is not None
+    assert sum(int(rows[0]) for rows in past.days.values()) == total - 1
 
 
 def test_rows_of_one_hour_add_up_when_a_clock_is_set_back(file: HistoryFile) -> None:
@@ -253,9 +267,13 @@ def test_processes_that_are_killed_at_any_time_lose_no_hour(tmp_path: Path) -> N
         assert stored.mark.totals.tolist() == [10 * stored.mark.hour] * EXTRACT.width
 
 
-@pytest.mark.parametrize("number", range(1, 26, 2))
-def test_process_that_stops_while_it_records_hinders_no_other(tmp_path: Path, number: int) -> None:
-    file = HistoryFile(history_path(tmp_path, KEY))
+@pytest.mark.parametrize("limits", [SMALL, HistoryLimits(1, 20, 0)], ids=["appended", "written again"])
+@pytest.mark.parametrize("number", range(1, 20))
+def test_process_that_stops_while_it_records_hinders_no_other(
+    tmp_path: Path, number: int, limits: HistoryLimits
+) -> None:
+    """Also if another one has put a new file in the place of the one that it has opened."""
+    file = HistoryFile(history_path(tmp_path, KEY), limits)
     now = tmp_path / "now"
 
     def pass_to(hour: int) -> None:
@@ -284,9 +302,9 @@ def test_process_that_stops_while_it_records_hinders_no_other(tmp_path: Path, nu
         ended(child)
     pass_to(5)
     record()
-    found = hours_in(file.read())
-    assert sum(found.values()) == 40
-    assert found[1] == 10
+    past = PastReader(tmp_path).read(file.path, lambda extract: None)
+    assert past is not None
+    assert [int(rows[0]) for rows in past.days.values()] == [40]
 
 
 def test_full_disk_keeps_what_is_there(file: HistoryFile) -> None:
@@ -296,6 +314,24 @@ def test_full_disk_keeps_what_is_there(file: HistoryFile) -> None:
         step(file, 3, 1_000_003)
     step(file, 4, 1_000_010)
     assert hours_in(file.read()) == {1: 10, 2: 1_000_000}
+
+
+def test_write_that_breaks_off_changes_nothing(file: HistoryFile) -> None:
+    """Any part of the bytes may be on the disk when the machine stops: the hour is recorded, or not yet."""
+    for hour in range(4):
+        step(file, hour, 10 * hour)
+    for hour in (4, 5):
+        before = file.path.read_bytes()
+        known = hours_in(file.read())
+        step(file, hour, 10 * hour)
+        after = file.path.read_bytes()
+        recorded = hours_in(file.read())
+        assert recorded != known
+        old = before.ljust(len(after), b"\0")
+        for place in range(len(after)):
+            file.path.write_bytes(after[:place] + old[place:])
+            assert hours_in(file.read()) in (known, recorded), place
+        file.path.write_bytes(after)
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
@@ -395,6 +431,20 @@ def test_last_hour_of_a_baseline_that_no_process_serves_stays(tmp_path: Path) ->
     assert sum(map(sum, by_day(site, first).values())) == 6
 
 
+def test_files_of_one_model_are_bounded_and_other_models_keep_theirs(tmp_path: Path) -> None:
+    """A model that is trained each day has a baseline each day."""
+    for number in range(MOST_BASELINES + 5):
+        key = SectionKey("model", "m" if number != 2 else "other", f"{number:012x}")
+        extract = Extract(key, 30, (0, 10), 20, 30)
+        path = history_path(tmp_path, key)
+        HistoryFile(path).step(extract, lambda: 1, lambda: np.zeros(12, np.int64))
+        os.utime(path, (1000 + number, 1000 + number))
+    names = [path.name for path in paths_in(tmp_path)]
+    remove_oldest(tmp_path, SectionKey("model", "m", "new"))
+    gone = [history_path(tmp_path, SectionKey("model", "m", f"{number:012x}")) for number in (0, 1, 3, 4)]
+    assert {path.name for path in paths_in(tmp_path)} == set(names) - {path.name for path in gone}
+
+
 def test_copied_state_directory_goes_on_by_itself(tmp_path: Path) -> None:
     baseline_of_numbers(tmp_path / "b.prom")
     site = Site(tmp_path / "state", tmp_path / "b.prom")
@@ -415,20 +465,31 @@ def test_copied_state_directory_goes_on_by_itself(tmp_path: Path) -> None:
     assert rows == [5, 6]
 
 
-def test_process_whose_counts_others_cannot_see_records_nothing(tmp_path: Path) -> None:
+def test_process_whose_counts_others_cannot_see_records_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise its rows would go from the totals again when another process reads them."""
     baseline_of_numbers(tmp_path / "b.prom")
     site = Site(tmp_path / "state", tmp_path / "b.prom")
     site.predict(0.1)
-    before = hours_in(HistoryFile(paths_in(site.directory)[0]).read())
-    own = site.app._store._own()
-    assert own.file is not None
-    own.file.path.unlink()
-    own.directory = None
-    site.base.chmod(0o700)
-    site.app._store._state_directory.open = lambda: None  # type: ignore[method-assign, union-attr]
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(store_module, "LiveFile", refuse)
+        site.start(tmp_path / "b.prom")
+        for _ in range(3):
+            site.go(HOUR)
+            site.predict(0.1)
+        (path,) = paths_in(site.directory)
+        assert hours_in(HistoryFile(path).read()) == {}
     site.go(HOUR)
     site.predict(0.1)
-    assert hours_in(HistoryFile(paths_in(site.directory)[0]).read()) == before
+    site.go(HOUR)
+    site.predict(0.1)
+    assert len(HistoryFile(path).read().of_hours()) == 2
+    assert sum(day.rows["ok"] for day in site.model.history().days) == 6
 
 
 def test_without_a_state_directory_there_is_a_remedy(tmp_path: Path) -> None:
