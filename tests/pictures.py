@@ -1,5 +1,7 @@
 """Make the pictures of README, site and examples again: ``python -m tests.pictures``, of real runs of the examples.
 
+Segments are those of an app of the tests, because no example has any.
+
 Each view is taken in light and dark, on a wide screen and on a phone. The examples run in the Python of this command
 with this package, so that nothing is installed: it needs scikit-learn, pandas and time-machine.
 """
@@ -9,18 +11,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
+import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, DIMMED_MONOKAI
 from rich.text import Text
+from werkzeug.serving import make_server
 
+from flask_boxkite import ModelMonitoringService
 from tests.peers import chromium, fetch, free_port
+from tests.web.segmented import columns, segmented_app, send
 
 __all__ = ["FOLDER", "LOOKS", "MOST_BYTES", "VIEWS", "Look", "file_name"]
 
@@ -66,6 +74,7 @@ VIEWS = {
     "variable": View("variable?model=breast-cancer&side=feature&variable=mean+radius", (560, 780)),
     "report": View("report.html", (500, 780), "section.moved"),
     "performance": View(None, (790, 780), "h3"),
+    "segments": View(None, (640, 780)),
     "terminal": View(None, (250, 220)),
 }
 """What is to be seen, by the first part of the names of its files."""
@@ -85,6 +94,8 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         subprocess.run([sys.executable, str(OUTCOMES / "run.py")], check=True)
         take(browser, "performance", (OUTCOMES / "run/report.html").as_uri())
+        with segments() as url:
+            take(browser, "segments", url)
         with quickstart() as url:
             for name, view in VIEWS.items():
                 if view.path is not None:
@@ -114,6 +125,32 @@ def quickstart() -> Iterator[str]:
                     return
             finally:
                 run.terminate()
+
+
+@contextmanager
+def segments() -> Iterator[str]:
+    """Serve a model in whose rows one country has moved; give the address of the page of its segments."""
+    with TemporaryDirectory() as folder:
+        rows = named(columns(4000, 0))
+        outputs = np.random.default_rng(1).random(4000)
+        path = Path(folder, "baseline.prom")
+        ModelMonitoringService.export_text(rows, outputs, path, model="credit", segments=["country", "sex"])
+        app = segmented_app(str(path), BOXKITE_STATE_DIR=folder)
+        send(app, named(columns(1600, 3, moved="FI")))
+        server = make_server("127.0.0.1", 0, app)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.port}/boxkite/segments?model=credit&by=country"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def named(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return rows whose smallest country has a name fit to be seen."""
+    return {**rows, "country": ["IS" if country == "<b>" else country for country in rows["country"]]}
 
 
 def kept(url: str) -> str:

@@ -164,7 +164,8 @@ def largest_first(segment: Segment) -> tuple[int, float, int]:
 def segment_texts(baseline: Baseline, item: Segmentation) -> list[str]:
     """Return the names of segments for people, and of all other rows."""
     distribution = baseline.distributions[item.variable]
-    return [*(group_name(distribution, name) for name in item.segments), "all others"]
+    texts = (group_name(distribution, name) for name in item.segments)
+    return [*(text if text.strip() else f'"{text}"' for text in texts), "all others"]
 
 
 class SegmentJudge:

@@ -53,6 +53,11 @@ class SegmentsView:
         return self.report.segments
 
     @property
+    def has_variables(self) -> bool:
+        """Whether the model has another variable than the one that segments rows."""
+        return any(segment.report.variables for segment in self.segments)
+
+    @property
     def rows(self) -> int:
         """Number of answered rows of all segments."""
         return sum(segment.rows for segment in self.segments)

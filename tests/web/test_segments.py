@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -239,3 +240,35 @@ def test_charts_have_a_bar_for_each_group(tmp_path: Path) -> None:
         assert len(heights) == 10
         assert min(heights) > max(heights) / 2
     assert charts["sex"].count('class="live"') == 2
+
+
+def test_many_variables_are_shown_page_by_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows: dict[str, Any] = {
+        "plan": ["a", "b"] * 100,
+        **{f"f{number:03}": rng.normal(size=200).tolist() for number in range(120)},
+    }
+    baseline = ModelMonitoringService.export_text(rows, None, tmp_path / "b.prom", model="credit", segments=["plan"])
+    app = segmented_app(baseline)
+    send(app, rows)
+    client, path = app.test_client(), "/boxkite/segments?model=credit&by=plan&segment=b"
+    with app.app_context():
+        every = [item.name for item in app.monitor.drift(by="plan", window="24h")["b"].report]  # type: ignore[attr-defined]
+
+    first = client.get(path).text
+    assert [row[0] for row in table(first, "variables")] == every[:100]
+    assert "1 to 100 of 120 variables shown, those that moved most first." in first
+    (link,) = re.findall(r'<a href="([^"]*)">Next</a>', first)
+    second = client.get(urljoin(path, html.unescape(link))).text
+    assert [row[0] for row in table(second, "variables")] == every[100:]
+
+
+def test_a_model_without_other_variables_says_so(tmp_path: Path) -> None:
+    rows: dict[str, Any] = {"country": ["SE", " "] * 50}
+    baseline = ModelMonitoringService.export_text(rows, None, tmp_path / "b.prom", model="credit", segments=["country"])
+    app = segmented_app(baseline)
+    send(app, rows)
+    text = app.test_client().get(PAGE).text
+
+    assert summary(text) == "The model has no other variable to compare."
+    assert {row[0] for row in table(text, "segments")} == {"SE", '" "'}
