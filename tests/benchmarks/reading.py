@@ -1,4 +1,4 @@
-"""1,000,000 logged predictions of 10 features, read back and judged, beside Polars that reads the same fields."""
+"""1,000,000 logged predictions of 10 features, read back and judged: lines beside Polars, Parquet beside the lines."""
 
 from __future__ import annotations
 
@@ -17,20 +17,37 @@ __all__ = ["measure"]
 RECORDS = 1_000_000
 MAX_SECONDS = 10.0
 MAX_MIB = 1024.0
+MAX_TO_LINES = 0.1
+"""Most time of a drift report from Parquet, as a share of the time from lines."""
 
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Compare a whole drift report with the mean of each field and the number of different records."""
     count = bench.calls(RECORDS)
+    rounds = range(bench.rounds(3))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
         run(bench, "write", directory, count)
-        ours = [run(bench, "ours", directory, count) for _ in range(bench.rounds(3))]
-        polars = [run(bench, "polars", directory, count) for _ in range(bench.rounds(3))]
-    seconds, engine_seconds = (min(figures["seconds"] for figures in side) for side in (ours, polars))
+        compacted = run(bench, "compact", directory, count)
+        sides = ("ours", "polars", "parquet", "polars-parquet")
+        found = [{side: run(bench, side, directory, count) for side in sides} for _ in rounds]
+    seconds = {side: min(figures[side]["seconds"] for figures in found) for side in sides}
+    peaks = {side: max(figures[side]["mib"] for figures in found) for side in sides}
+
     what = f"drift of {count:,} records read back"
-    yield Row(what, seconds, "s", peer=engine_seconds, peer_name="Polars", max_figure=MAX_SECONDS)
-    peak, engine_peak = (max(figures["mib"] for figures in side) for side in (ours, polars))
-    yield Row(f"{what}: peak memory", peak, "MiB", peer=engine_peak, peer_name="Polars", max_figure=MAX_MIB)
+    yield Row(what, seconds["ours"], "s", peer=seconds["polars"], peer_name="Polars", max_figure=MAX_SECONDS)
+    yield Row(
+        f"{what}: peak memory", peaks["ours"], "MiB", peer=peaks["polars"], peer_name="Polars", max_figure=MAX_MIB
+    )
+    what = f"drift of {count:,} records in Parquet"
+    yield Row(what, seconds["parquet"], "s", peer=seconds["ours"], peer_name="lines", max_ratio=MAX_TO_LINES)
+    yield Row(what, seconds["parquet"], "s", peer=seconds["polars-parquet"], peer_name="Polars")
+    yield Row(
+        f"{what}: peak memory", peaks["parquet"], "MiB", peer=peaks["ours"], peer_name="lines", max_figure=MAX_MIB
+    )
+    what = f"compaction of {count:,} records"
+    yield Row(what, compacted["seconds"], "s", peer=seconds["ours"], peer_name="drift of lines")
+    yield Row(f"{what}: peak memory", compacted["mib"], "MiB", max_figure=MAX_MIB)
+    yield Row(f"{what}: size", compacted["megabytes"], "MB", peer=compacted["lines"], peer_name="lines")
 
 
 def run(bench: Bench, what: str, directory: str, count: int) -> dict[str, float]:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from flask_boxkite.system.folder import Folder
+from flask_boxkite.system.locks import can_lock
 
 
 @pytest.fixture(params=[True, False], ids=["descriptors", "paths"])
@@ -83,3 +85,31 @@ def test_nothing_is_left_open(tmp_path: Path, make_folder: Callable[..., Folder]
             found.append("file", b"x")
             found.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_no_line_goes_to_a_file_that_is_deleted_before_it_is_locked(tmp_path: Path) -> None:
+    """A compaction deletes a file of which it has all lines."""
+    left = iter([tmp_path / "a.txt"])
+
+    def delete(descriptor: int) -> None:
+        for path in left:
+            path.unlink()
+
+    with Folder(tmp_path) as folder:
+        folder.append("a.txt", b"old\n")
+        with mock.patch("flask_boxkite.system.folder.share", delete):
+            folder.append("a.txt", b"new\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"new\n"
+
+
+@pytest.mark.skipif(not can_lock, reason="needs locks of files")
+def test_a_file_that_another_has_for_itself_is_left_alone(tmp_path: Path) -> None:
+    import fcntl
+
+    with Folder(tmp_path) as folder, open(tmp_path / "a.txt", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another process has locked the file"):
+            folder.append("a.txt", b"new\n")
+        fcntl.flock(other, fcntl.LOCK_UN)
+        folder.append("a.txt", b"new\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"new\n"

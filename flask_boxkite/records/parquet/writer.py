@@ -105,7 +105,11 @@ class _Writing:
             table.layout.schema,
             compression="zstd",
             write_statistics=[name for name in table.layout.schema.names if name != LINE],
-            use_dictionary=[name for name in table.layout.schema.names if name not in _UNIQUE],
+            use_dictionary=[
+                field.name
+                for field in table.layout.schema
+                if field.name not in _UNIQUE and not pa.types.is_floating(field.type)
+            ],
         )
         self.lines: list[Line] = []
         self._batches: list[Any] = []
@@ -160,7 +164,7 @@ class _Writing:
 
 
 _UNIQUE = ("prediction_id", "entity_id", "key", LINE, ODD)
-"""Columns whose values hardly recur, so that a dictionary is lost time."""
+"""Columns whose values hardly recur, like numbers: a dictionary of them takes a quarter more room, and time."""
 
 
 class UnitWriter:

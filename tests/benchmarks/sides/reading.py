@@ -1,4 +1,4 @@
-"""Write many logged predictions, or read them back: ``write``, ``ours`` or ``polars``, with a directory.
+"""Write many logged predictions, compact them, or read them back, with a directory.
 
 Prints the seconds and the peak of resident memory in MiB, as JSON.
 """
@@ -39,11 +39,24 @@ def write(directory: Path, count: int) -> None:
     service.close()
 
 
-def read_with_ours(directory: Path, count: int) -> None:
+def compact_all(directory: Path, count: int) -> dict[str, float]:
+    """Write the records as Parquet; return the megabytes of both."""
+    from flask_boxkite import Baseline
+    from flask_boxkite.records import Compaction
+    from flask_boxkite.records.parquet.compaction import run_compaction
+
+    run, baselines = Compaction(), [Baseline.load(directory / BASELINE)]
+    folders = str(directory / "records"), str(directory / "parquet")
+    run_compaction(*folders, baselines, run, remove=False, closed_seconds=-120.0)  # also the present minute
+    assert run.records == count
+    return {"megabytes": run.bytes_written / 1e6, "lines": run.bytes_read / 1e6}
+
+
+def read_with_ours(directory: Path, count: int, folder: str = "records") -> None:
     """Report the drift of all records."""
     from flask_boxkite.records import Records
 
-    records = Records(directory / "records")
+    records = Records(directory / folder)
     report = records.drift(directory / BASELINE)
     assert records.counts.rows == count
     assert len(report.variables) == FEATURES + 1
@@ -60,9 +73,34 @@ def read_with_polars(directory: Path, count: int) -> None:
     assert found["entity_id"][0] == count
 
 
+def read_parquet(directory: Path, count: int) -> None:
+    """Report the drift of all records in Parquet."""
+    read_with_ours(directory, count, "parquet")
+
+
+def read_parquet_with_polars(directory: Path, count: int) -> None:
+    """Read the same columns of Parquet with an engine, and ask it for no more than the mean of each."""
+    import polars as pl
+
+    columns = [*feature_names(FEATURES), "output"]
+    frame = pl.scan_parquet(directory / "parquet" / "**" / "*.parquet", hive_partitioning=False)
+    found = frame.select(*(pl.col(name).mean() for name in columns), rows=pl.len()).collect(engine="streaming")
+    assert found["rows"][0] == count
+
+
+SIDES = {
+    "write": write,
+    "compact": compact_all,
+    "ours": read_with_ours,
+    "polars": read_with_polars,
+    "parquet": read_parquet,
+    "polars-parquet": read_parquet_with_polars,
+}
+
 if __name__ == "__main__":
     what, directory, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     begin = time.perf_counter()
-    {"write": write, "ours": read_with_ours, "polars": read_with_polars}[what](directory, count)
+    more = SIDES[what](directory, count) or {}
     seconds = time.perf_counter() - begin
-    print(json.dumps({"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "mib": mib, **more}))
