@@ -1,6 +1,6 @@
 """Make the pictures of README, site and examples again: ``python -m tests.pictures``, of real runs of the examples.
 
-Segments are those of an app of the tests, because no example has any.
+An app of the tests shows segments, because no example has any.
 
 Each view is taken in light and dark, on a wide screen and on a phone. The examples run in the Python of this command
 with this package, so that nothing is installed: it needs scikit-learn, pandas and time-machine.
