@@ -129,7 +129,8 @@ def baseline(
     """Count training data and write the baseline file.
 
     DATA is one or more files: CSV, TSV, JSON lines (.jsonl, .ndjson), each also as .gz, or Parquet.
-    Every row counts. Folders such as day=2026-01-01 are columns.
+    Every row counts. Folders such as day=2026-01-01 are columns; so are values in objects and lists, such as home.zip
+    and readings.0.
 
     \b
     Examples:

@@ -21,6 +21,7 @@ import polars as pl
 from flask_boxkite.baseline.training.row_labels import is_unnamed_label, labels_in
 from flask_boxkite.cli.csv_blanks import without_blanks
 from flask_boxkite.cli.jsonlines import scan_lines
+from flask_boxkite.cli.nested_columns import unnested
 from flask_boxkite.cli.training_files import first_line, is_url, readable
 from flask_boxkite.errors import BaselineError
 
@@ -86,7 +87,7 @@ def part_of(path: str) -> Part:
     """Inspect a file.
 
     Raises:
-        BaselineError: The file has an unknown type, cannot be read, or contains lists or objects.
+        BaselineError: The file has an unknown type, cannot be read, or contains lists that are too long.
     """
     kind = format_of(path)
     if kind is None:
@@ -98,13 +99,6 @@ def part_of(path: str) -> Part:
 
     with readable(path):
         part = _table(path, _SEPARATORS[kind]) if kind in _SEPARATORS else _typed(path, kind)
-    for name, type_ in part.schema.items():
-        if type_.is_nested():
-            msg = (
-                f"Column {name!r} of '{path}' contains lists or objects. "
-                f"Give each value in it a column of its own, such as '{name}.0' or '{name}.key'."
-            )
-            raise BaselineError(msg)
     return _partitioned(part)
 
 
@@ -115,6 +109,7 @@ def _typed(path: str, kind: str) -> Part:
     else:
         # Only Polars knows the files of a pattern in a URL.
         frame, known = pl.scan_parquet(path, hive_partitioning=is_url(path) and "*" in path), _labels(path)
+    frame = unnested(frame, path)
     schema = dict(frame.collect_schema())
     labels = frozenset(name for name in schema if name in known or is_unnamed_label(name))
     return Part(path, schema, frozenset(), lambda texts: frame, labels)

@@ -6,8 +6,7 @@ import copy
 import logging
 import math
 import os
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -31,11 +30,12 @@ from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import MISSING
 from flask_boxkite.outcomes.reader import outcome_reader
-from flask_boxkite.performance.challenge import ALPHA, ChallengeReport, Contestant, challenge_report
+from flask_boxkite.performance.challenge import ALPHA, ChallengeReport
 from flask_boxkite.performance.pair_reader import PairReader
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.quoting import printable
-from flask_boxkite.records.alignment import Aligner, aligner_of
+from flask_boxkite.records.alignment import aligner_of
+from flask_boxkite.records.challenging import Side, aligned_rows, challenged
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.compaction import check_arrow
 from flask_boxkite.records.counting import RecordCounter, SegmentOf, is_answered
@@ -44,9 +44,9 @@ from flask_boxkite.records.folders import Folders, Location, RecordFile
 from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
 from flask_boxkite.records.grouping import Grouping
 from flask_boxkite.records.joining import Joining
-from flask_boxkite.records.keys import IDS
-from flask_boxkite.records.outcome_rows import OutcomeRow, has_column, outcome_rows
-from flask_boxkite.records.pairing import Answers, ModelRows, Pairs, ValueOf, known_rows
+from flask_boxkite.records.outcome_models import listed, warn_of_other_models
+from flask_boxkite.records.outcome_rows import has_column, outcome_rows
+from flask_boxkite.records.pairing import Answers, ValueOf
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import read_records
@@ -65,9 +65,6 @@ __all__ = ["Records"]
 logger = logging.getLogger("flask_boxkite")
 
 SLACK_SECONDS = 300.0
-MOST_LISTED = 5
-"""Most names that a message shows."""
-
 AnyBaseline = Baseline | str | os.PathLike[str]
 Variables = Mapping[str, Mapping[str, Any]]
 
@@ -384,7 +381,7 @@ class Records:
             return next(iter(models), None)
         if may_be_several:
             return None
-        names = _listed(sorted(map(repr, models)))
+        names = listed(sorted(map(repr, models)))
         msg = f"The records are of several models: {names}. Name one of them as 'model'."
         raise BoxkiteError(msg)
 
@@ -398,7 +395,7 @@ class Records:
                 sum(others.values()),
                 self._counts.rows,
                 baseline.fingerprint,
-                _listed([f"{printable(name or 'none')} ({rows})" for name, rows in others.items()]),
+                listed([f"{printable(name or 'none')} ({rows})" for name, rows in others.items()]),
             )
 
     # --- performance -------------------------------------------------------------------------------------------------
@@ -500,7 +497,7 @@ class Records:
         self._warn_of_others(known)
 
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
-        _warn_of_other_models(joining.models, {model})
+        warn_of_other_models(joining.models, {model})
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
         if segmentation is None:
             whole = counted.cells(counter.segments.get(""), joining.classes)
@@ -550,41 +547,16 @@ class Records:
         named = () if outcomes is None else outcome_rows(outcomes, key, actual)
         sources = (self, against) if against is not None else self._by_fingerprint(*baselines)
 
-        answers, names = [], []
-        files = [source._files() for source in sources]
+        sides, files = [], [source._files() for source in sources]
         for source, baseline, own, each in zip(sources, baselines, files, reader.readers, strict=True):
-            answers.append(source._answers(baseline, each.value_of, key, own))
-            names.append(source._wanted.model or source._model() or baseline.model)
+            answers = source._answers(baseline, each.value_of, key, own)
+            sides.append(Side(source._wanted.model or source._model() or baseline.model, baseline, answers))
             if against is not None:
                 source._warn_of_others(baseline)
         self._counts = sources[0].counts
 
-        pairs = Pairs(answers[0], answers[1], key)
-        models: Counter[str] = Counter()
-        known, rejected = known_rows(pairs, reader, _of_models(named, {*names}, models))
-        _warn_of_other_models(models, {*names})
-        first, second = (
-            Contestant(
-                model=name,
-                baseline=baseline.fingerprint,
-                version=baseline.version,
-                rows=each.rows,
-                unreadable=each.unreadable,
-                repeated=each.repeated,
-                alone=len(each.values) - len(pairs),
-            )
-            for name, baseline, each in zip(names, baselines, answers, strict=True)
-        )
-        return challenge_report(
-            (first, second),
-            reader,
-            pairs.values,
-            known,
-            rejected,
-            alpha=alpha,
-            key=key,
-            window=str(self._wanted.period.bounded_by(self._span(files[0]))),
-        )
+        window = str(self._wanted.period.bounded_by(self._span(files[0])))
+        return challenged(sides, reader, named, key=key, alpha=alpha, window=window)
 
     def _by_fingerprint(self, *baselines: Baseline) -> tuple[Records, ...]:
         """Return the records that were served with each baseline."""
@@ -607,13 +579,7 @@ class Records:
 
     def _answers(self, baseline: Baseline, value_of: ValueOf, key: str, files: Sequence[RecordFile]) -> Answers:
         """Return the last answer to each key."""
-        # Without features, which only a key may need, lines are read in half the time.
-        features = [] if key in IDS else [item.name for item in baseline.features]
-        others = () if key in (*IDS, *features) else (key,)
-        rows = ModelRows(value_of, key, [*features, *others])
-        aligner = (
-            aligner_of(baseline, others) if features else Aligner((), [item.name for item in baseline.outputs], others)
-        )
+        rows, aligner = aligned_rows(baseline, value_of, key)
         for chunk in self._chunks(aligner.features, files=files):
             rows.add(chunk, aligner)
             self._model()
@@ -684,7 +650,7 @@ class Records:
         counter.check_groups(by)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
-        _warn_of_other_models(counter.models, {model})
+        warn_of_other_models(counter.models, {model})
         rejected = counter.join_outcomes(model)
         named = grouping.name_of(reference)
         return fairness_report(
@@ -848,31 +814,6 @@ def _with_times(table: Any, name: str) -> Any:
 def _of_one_segment(*row: object) -> str:
     """Return the name of the only segment."""
     return ""
-
-
-def _of_models(outcomes: Iterable[OutcomeRow], models: Collection[str], named: Counter[str]) -> Iterator[OutcomeRow]:
-    """Yield the outcomes of some models, or of none; add the models that outcomes name to *named*."""
-    for outcome in outcomes:
-        if outcome.model is not None:
-            named[outcome.model] += 1
-        if outcome.model is None or outcome.model in models:
-            yield outcome
-
-
-def _warn_of_other_models(named: Mapping[str, int], own: Collection[str]) -> None:
-    others = {model: number for model, number in named.items() if model not in own}
-    if others:
-        logger.warning(
-            "%d outcomes name another model than %s in their column 'model', and are left aside: %s.",
-            sum(others.values()),
-            " and ".join(map(repr, sorted(own))),
-            _listed([f"{printable(model)} ({number})" for model, number in others.items()]),
-        )
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else ""
-    return f"{', '.join(texts[:MOST_LISTED])}{more}"
 
 
 def _loaded(baseline: AnyBaseline) -> Baseline:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -236,6 +237,28 @@ def test_json_lines_keep_the_order_of_their_columns() -> None:
     assert [item.name for item in made("wide.jsonl", "--out", "b").features] == names
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_nested_rows_have_the_columns_that_they_have_in_requests(suffix: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"home": {"zip": 8000 + n % 5, "geo": {"lat": n / 7}}, "readings": [n + 0.25, n + 0.5], "age": n}
+        for n in range(60)
+    ]
+    rows[3] |= {"home": {"zip": 8001, "geo": None}, "readings": [1.25]}
+    rows[4] |= {"home": None, "readings": []}
+    rows[5] |= {"home": {"zip": None, "geo": {"lat": 1.5}}, "items": [{"price": 2.5}, {"price": 3.5}]}
+    if suffix == "jsonl":
+        Path("x.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet("x.parquet")
+
+    found = made(f"x.{suffix}", "--out", "found.prom")
+    expected = ModelMonitoringService.export_text(rows, path="expected.prom")
+    names = [item.name for item in expected.features]
+    assert names[:5] == ["home.zip", "home.geo.lat", "readings.0", "readings.1", "age"]
+    assert names[5:] == ["items.0.price", "items.1.price"]
+    assert {item.name: item for item in found.features} == {item.name: item for item in expected.features}
+
+
 def test_json_lines_as_python_writes_them_are_read() -> None:
     lines = [{"a": float("nan"), "b": 1.0}, {"a": 1.5, "b": float("-inf")}, {"a": 2.5, "b": float("inf")}] * 20
     Path("python.jsonl").write_text("\ufeff" + "".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
@@ -348,9 +371,14 @@ def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
         ),
         pytest.param(
             "nested.jsonl",
-            "Column 'x' of 'nested.jsonl' contains lists or objects. "
-            "Give each value in it a column of its own, such as 'x.0' or 'x.key'.",
-            id="nested",
+            "Column 'x' of 'nested.jsonl' has a list of 1,001 items; 1,000 can become columns. Leave it out of the "
+            "file, or derive numbers from it: ModelMonitoringService.export_text(..., derive=...).",
+            id="a long list",
+        ),
+        pytest.param(
+            "twice.jsonl",
+            "'twice.jsonl' has two columns 'x.y': one of that name, and one in an object or list. Rename one.",
+            id="one path twice",
         ),
         pytest.param(
             "index.csv",
@@ -380,7 +408,8 @@ def test_a_mistake_is_one_line(words: str, message: str) -> None:
         "notes.txt": "x\n1\n",
         "head.csv": "x,y\n",
         "semicolons.csv": "x;y\n1;2\n",
-        "nested.jsonl": '{"x": [1]}\n',
+        "nested.jsonl": json.dumps({"x": [1] * 1001}),
+        "twice.jsonl": '{"x": {"y": 1}, "x.y": 2}\n',
         "index.csv": ",income\n0,1\n1,2\n",
         "x.csv": "income\n1\n2\n",
         "y.csv": "age\n1\n2\n",

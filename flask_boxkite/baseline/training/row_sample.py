@@ -28,6 +28,8 @@ class RowSample:
         self._most = most
         self._random = np.random.default_rng(0)
         self._keys = np.empty(0)
+        self._numbers = np.empty(0, dtype=np.intp)
+        self._seen = 0
         self._columns: dict[str, Any] = {}
 
     def add(self, columns: Mapping[str, Any]) -> None:
@@ -40,23 +42,33 @@ class RowSample:
         if len(set(map(len, items.values()))) != 1:
             return  # other code reports the error
         keys = self._random.random(len(next(iter(items.values()))))
+        numbers = np.arange(self._seen, self._seen + len(keys))
+        self._seen += len(keys)
         # A row is in the sample if its key is among the smallest. Twice as many are kept, so that few chunks are cut.
         if len(self._keys) >= self._most:
             chosen = np.flatnonzero(keys < np.partition(self._keys, self._most - 1)[self._most - 1])
-            keys, items = keys[chosen], {name: taken(values, chosen) for name, values in items.items()}
+            keys, numbers = keys[chosen], numbers[chosen]
+            items = {name: taken(values, chosen) for name, values in items.items()}
         known = self._columns
         self._columns = {
             name: joined([known[name], values]) if name in known else values for name, values in items.items()
         }
         self._keys = np.concatenate([self._keys, keys])
+        self._numbers = np.concatenate([self._numbers, numbers])
         if len(self._keys) > 2 * self._most:
             self._cut()
 
     def _cut(self) -> None:
         if len(self._keys) > self._most:
             chosen = np.sort(np.argpartition(self._keys, self._most - 1)[: self._most])
-            self._keys = self._keys[chosen]
+            self._keys, self._numbers = self._keys[chosen], self._numbers[chosen]
             self._columns = {name: taken(values, chosen) for name, values in self._columns.items()}
+
+    @property
+    def numbers(self) -> NDArray[np.intp]:
+        """The numbers of the sample's rows among all rows, ascending."""
+        self._cut()
+        return self._numbers
 
     def columns(self, names: Collection[str]) -> dict[str, Any]:
         """Return the sample's columns of these names."""

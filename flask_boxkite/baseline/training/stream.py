@@ -149,9 +149,9 @@ def count_chunks(
         inputs=() if derivation is None else derivation.inputs,
     )
     if validation is not None:
-        contents = with_effects(contents, validation, sample.columns([item.name for item in contents.features]))
+        contents = with_effects(contents, validation, *sample.of_effects(contents.features))
     if pairs or named:
-        of_rows = sample.random(contents.features), sample.random(contents.outputs)
+        of_rows = sample.of_pairs(contents.features), sample.of_pairs(contents.outputs)
         contents = with_segments(contents, named, *of_rows) if named else contents
         contents = with_pairs(contents, *of_rows) if pairs else contents
     return contents
@@ -183,7 +183,7 @@ class _Held:
 
 
 class _Sample:
-    """The features of the first chunks, as many as `group_effects` can use, and a random sample for pairs and segments.
+    """Random rows of the chunks: features for `group_effects`, and all columns for pairs and segments.
 
     Args:
         outputs: Names of the outputs.
@@ -194,34 +194,33 @@ class _Sample:
     def __init__(self, outputs: Collection[str], actual: str | None, *, is_random: bool) -> None:
         self._actual = actual
         self._others = None if actual is None else {*outputs, actual}
-        self._parts: dict[str, list[Any]] = {}
-        self._values = 0
-        self._random = RowSample(PAIRING.rows) if is_random else None
+        self._of_effects: RowSample | None = None
+        self._of_pairs = RowSample(PAIRING.rows) if is_random else None
 
     def seen_in(self, chunk: Any) -> Any:
-        """Keep a part of a chunk if there is room; return it, or its columns if it can be read only once."""
-        has_room = self._others is not None and self._values < LIMITS.values
-        if self._random is None and not has_room:
+        """Take rows of a chunk; return it, or its columns if it can be read only once."""
+        if self._of_pairs is None and self._others is None:
             return chunk
         chunk = rereadable(chunk)
         columns = {name: as_items(values) for name, values in named_columns(chunk, prefix="feature")}
-        if self._random is not None:
-            self._random.add({name: items for name, items in columns.items() if name != self._actual})
-        if self._others is not None and has_room:
-            for name, items in columns.items():
-                if name not in self._others:
-                    self._parts.setdefault(name, []).append(items)
-                    self._values += len(items)
+        if self._of_pairs is not None:
+            self._of_pairs.add({name: items for name, items in columns.items() if name != self._actual})
+        features = {name: items for name, items in columns.items() if name not in (self._others or ())}
+        if self._others is not None and features:
+            if self._of_effects is None:
+                self._of_effects = RowSample(LIMITS.most_rows(len(features)))
+            self._of_effects.add(features)
         return chunk
 
-    def columns(self, names: Collection[str]) -> dict[str, Any]:
-        """Return the columns of these names, of the first chunks."""
-        return {name: joined(self._parts[name]) for name in names}
+    def of_effects(self, items: Iterable[Distribution]) -> tuple[dict[str, Any], NDArray[np.intp] | None]:
+        """Return the columns of features of random rows, by name, and the numbers of these rows among all."""
+        sample = self._of_effects
+        return ({}, None) if sample is None else (sample.columns([item.name for item in items]), sample.numbers)
 
-    def random(self, items: Iterable[Distribution]) -> dict[str, Any]:
+    def of_pairs(self, items: Iterable[Distribution]) -> dict[str, Any]:
         """Return the columns of some variables, by name, of random rows."""
-        assert self._random is not None
-        return self._random.columns([item.name for item in items])
+        assert self._of_pairs is not None
+        return self._of_pairs.columns([item.name for item in items])
 
 
 def _counted(streams: Iterable[tuple[int | None, _Stream]], seen: Seen) -> Iterator[Distribution]:

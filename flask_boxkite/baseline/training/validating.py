@@ -247,7 +247,12 @@ def _refuse_score_options(kind: str, threshold: float | None, positive: Any) -> 
             raise BaselineError(msg)
 
 
-def with_effects(contents: BaselineContents, rows: ValidationRows, columns: Mapping[str, Any]) -> BaselineContents:
+def with_effects(
+    contents: BaselineContents,
+    rows: ValidationRows,
+    columns: Mapping[str, Any],
+    numbers: NDArray[np.intp] | None = None,
+) -> BaselineContents:
     """Add the effects of the features' groups to the validation of a baseline.
 
     There are none if the features are other rows than the outputs.
@@ -255,16 +260,20 @@ def with_effects(contents: BaselineContents, rows: ValidationRows, columns: Mapp
     Args:
         contents: Contents of the baseline.
         rows: Rows of its validation.
-        columns: Columns of all its features, by name; the first rows of them are enough.
+        columns: Columns of all its features, by name, of some rows.
+        numbers: Numbers of these rows among all, ascending; None for the first rows.
     """
     features = contents.features
     lengths = {len(values) for values in columns.values()}
     if contents.validation is None or len(lengths) != 1 or contents.rows != contents.outputs[0].rows:
         return contents
     is_known, targets = rows.targets(contents.validation)
-    length = min(*lengths, len(is_known))
-    codes = group_codes(columns, features, length)[is_known[:length]]
-    found = group_effects(codes, sum(len(item.groups) for item in features), targets[:, : len(codes)])
+    (length,) = lengths
+    numbers = np.arange(min(length, len(is_known))) if numbers is None else numbers
+    is_used = is_known[numbers]
+    codes = group_codes(columns, features, len(numbers))[is_used]
+    places = (np.cumsum(is_known) - 1)[numbers[is_used]]  # targets are of known rows alone
+    found = group_effects(codes, sum(len(item.groups) for item in features), targets[:, places])
     if not found.any():
         return contents
     effects = tuple(map(tuple, found.tolist()))

@@ -22,8 +22,11 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline.training import stream
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.effects import Limits
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.row_sample import RowSample
 from flask_boxkite.baseline.training.stream import StreamLimits, count_chunks
 from tests.baseline.strategies import NUMBERS
 from tests.baseline.training.building import built
@@ -130,6 +133,37 @@ def test_memory_is_bounded() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_effects_are_sought_among_all_chunks_of_sorted_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows, which are of one plan, say nothing about the others."""
+    monkeypatch.setattr(stream, "LIMITS", Limits(values=2000))
+    generator = np.random.default_rng(1)
+    rows = 12_000
+    plan = np.repeat(["basic", "gold", "silver"], rows // 3)
+    score = generator.beta(0.6, 0.6, rows)
+    actual = np.where(plan == "gold", generator.random(rows) < 0.5, generator.random(rows) < score).astype(int)
+    whole = {"plan": plan.tolist(), "score": score, "actual": actual}
+    parts = [slice(start, start + 1000) for start in range(0, rows, 1000)]
+    chunks = [{name: values[part] for name, values in whole.items()} for part in parts]
+    contents = count_chunks(chunks, "score", actual="actual")
+    assert contents.validation is not None
+    effects = contents.validation.effects
+    assert effects is not None
+    (item,) = contents.features
+    gold = [group.name for group in item.groups].index("gold")
+    assert max(abs(of[gold]) for of in effects) > 0.05
+
+
+def test_rows_of_a_sample_keep_their_numbers() -> None:
+    sample = RowSample(50)
+    for start in range(0, 1000, 100):
+        sample.add({"x": np.arange(start, start + 100), "y": [str(n) for n in range(start, start + 100)]})
+    columns = sample.columns(["x", "y"])
+    assert len(sample.numbers) == 50
+    assert sample.numbers.tolist() == columns["x"].tolist() == list(map(int, columns["y"]))
+    assert sorted(set(sample.numbers.tolist())) == sample.numbers.tolist()
+    assert sample.numbers[-1] > 500 > sample.numbers[0]
 
 
 def test_more_texts_than_are_kept_are_all_rare() -> None:
