@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ WEEK = 7
 _FALL = -2 * math.log(1 - math.sqrt(CONFIDENCE))
 
 Floats = NDArray[np.float64]
+Counts = NDArray[Any]
+"""Rows, as whole numbers or weighted."""
 
 
 class Comparison(NamedTuple):
@@ -95,7 +97,7 @@ class Change(NamedTuple):
 
 
 def changes(
-    slots: NDArray[np.int64], firsts: NDArray[np.intp], alpha: float, days: NDArray[np.int64] | None = None
+    slots: Counts, firsts: NDArray[np.intp], alpha: float, days: NDArray[np.int64] | None = None
 ) -> list[Change | None]:
     """Return the change of each variable; None if there is none, or too little is known.
 
@@ -115,7 +117,7 @@ def changes(
     return [_change(own, scanned[:, place], alpha, days) for place, own in enumerate(of_variables)]
 
 
-def _change(slots: NDArray[np.int64], scanned: Floats, alpha: float, days: NDArray[np.int64] | None) -> Change | None:
+def _change(slots: Counts, scanned: Floats, alpha: float, days: NDArray[np.int64] | None) -> Change | None:
     """Return the change of one variable.
 
     Args:
@@ -181,7 +183,7 @@ def beginning(slots: NDArray[np.int64], before: NDArray[np.int64], since: NDArra
 
 
 def _holds_by_weekday(
-    slots: NDArray[np.int64],
+    slots: Counts,
     before: NDArray[np.intp],
     since: NDArray[np.intp],
     days: NDArray[np.int64],
@@ -195,7 +197,7 @@ def _holds_by_weekday(
     return len(same) < 2 or (found is not None and found.is_significant)
 
 
-def compared(before: NDArray[np.int64], since: NDArray[np.int64], alpha: float) -> Comparison | None:
+def compared(before: Counts, since: Counts, alpha: float) -> Comparison | None:
     """Compare the rows of two groups of slots; None if they are too few.
 
     φ = Σ (d - m·q)²/(m·p) / df: a group has d of the m rows of a slot, the share q on its side and p in all slots.
@@ -222,7 +224,7 @@ def compared(before: NDArray[np.int64], since: NDArray[np.int64], alpha: float) 
     return Comparison(g_statistic(*sums) / phi, k * f_limit(alpha, k, freedom), phi)
 
 
-def _statistics(slots: NDArray[np.int64], firsts: NDArray[np.intp]) -> Floats:
+def _statistics(slots: Counts, firsts: NDArray[np.intp]) -> Floats:
     """Return G between the slots before and since each split, shape (splits, variables)."""
     before = np.cumsum(slots, axis=0)[:-1].astype(np.float64)
     total = slots.sum(axis=0).astype(np.float64)

@@ -14,6 +14,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.drift.statistics import population_stability_index, population_stability_indices
 from flask_boxkite.drift.tables import Trained, per_variable
+from flask_boxkite.drift.timeline import RowCounts
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE, MINIMUM_ROWS, Verdict
 from flask_boxkite.history.change import WEEK, Change, beginning, changes, compared
 from flask_boxkite.history.coarse import coarse
@@ -21,6 +22,7 @@ from flask_boxkite.history.days import date_of, day_of, hour_text
 from flask_boxkite.history.past import Past
 from flask_boxkite.history.performance import HEADLINES, realised, validated
 from flask_boxkite.history.report import DayTotals, HistoryReport, VariableDay, VariableHistory, WeekChange
+from flask_boxkite.history.weights import weights_of
 from flask_boxkite.history.window_report import window_report
 from flask_boxkite.live.history_file import HOURS_A_DAY
 from flask_boxkite.live.outcome_cells import OutcomeCells
@@ -62,6 +64,15 @@ class Served:
         groups = self.past.groups
         found = [self.past.days[day][:groups] for day in days]
         return np.array(found, dtype=np.int64).reshape(len(days), groups)
+
+    def weighted(self, days: Sequence[int]) -> NDArray[np.float64]:
+        """Return the same, with less weight for days whose rows are more alike than on most days."""
+        assert self.baseline is not None
+        groups = self.past.groups
+        whole = np.array([self.past.days[day][groups : groups + ROW_BUCKETS + 1] for day in days], dtype=np.int64)
+        whole = whole.reshape(len(days), ROW_BUCKETS + 1)
+        weights = weights_of(RowCounts(whole[:, :-1], whole[:, -1]), self.baseline.row_collisions)
+        return self.counts(days) * weights[:, np.newaxis]
 
     @cached_property
     def sizes(self) -> dict[int, _Sizes]:
@@ -204,15 +215,16 @@ def _variables(
     assert baseline is not None
     assert trained is not None
     days = [day for day in span if day in present.past.days]
-    slots = present.counts(days)
+    slots, weighted = present.counts(days), present.weighted(days)
     alone = alpha / baseline.tests
 
-    found = changes(slots, trained.sums.firsts, alone, np.array(days, dtype=np.int64))
+    found = changes(weighted, trained.sums.firsts, alone, np.array(days, dtype=np.int64))
     since_training = _since_training(baseline, present.past, now, alpha)
     courses = _courses(served, span)
     weeks = [np.array([first <= span[-1] - day < first + WEEK for day in days], dtype=bool) for first in (0, WEEK)]
     for place, (variable, own) in enumerate(zip(trained.variables, trained.groups, strict=True)):
-        this, before = (slots[is_in, own] for is_in in weeks)
+        this, before = (weighted[is_in, own] for is_in in weeks)
+        rows = [int(slots[is_in, own].sum()) for is_in in weeks]
         began, first, last = _marks(present.past, days, slots[:, own], own, found[place])
         yield VariableHistory(
             variable.name,
@@ -221,7 +233,7 @@ def _variables(
             began,
             first,
             last,
-            _week(before, this, alone),
+            _week(before, this, rows, alone),
             since_training[place],
         )
 
@@ -275,17 +287,23 @@ def _note(
         own[day] = VariableDay(date_of(day), rows, psi, noise + DRIFTED_SIZE)
 
 
-def _week(before: NDArray[np.int64], this: NDArray[np.int64], alpha: float) -> WeekChange:
-    """Compare the last seven days with the seven days before."""
-    rows, rows_before = int(this.sum()), int(before.sum())
+def _week(before: NDArray[np.float64], this: NDArray[np.float64], rows: Sequence[int], alpha: float) -> WeekChange:
+    """Compare the last seven days with the seven days before.
+
+    Args:
+        before: Weighted rows per group of the days before, shape (days, groups).
+        this: The same of the last days.
+        rows: Number of rows of this week, and of the week before.
+        alpha: Probability of a false alarm.
+    """
     found = compared(before, this, alpha) if len(before) and len(this) else None
     if found is None:
-        return WeekChange("not enough data", None, rows, rows_before)
+        return WeekChange("not enough data", None, *rows)
     sums = before.sum(axis=0), this.sum(axis=0)
     # The week before is as dispersed as this one, unlike training, a sample of independent rows.
-    noise = (np.count_nonzero(sums[0] + sums[1]) - 1) * found.dispersion * (1 / rows_before + 1 / rows)
+    noise = (np.count_nonzero(sums[0] + sums[1]) - 1) * found.dispersion * (1 / before.sum() + 1 / this.sum())
     size = max(population_stability_index(*sums) - float(noise), 0.0)
-    return WeekChange(_verdict(size, is_significant=found.is_significant), size, rows, rows_before)
+    return WeekChange(_verdict(size, is_significant=found.is_significant), size, *rows)
 
 
 def _since_training(baseline: Baseline, past: Past, now: float, alpha: float) -> list[WeekChange]:

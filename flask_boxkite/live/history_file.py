@@ -75,6 +75,7 @@ _HEADER = struct.Struct("<8sIIII8x")
 _MARK = struct.Struct("<IIQQq")
 _CHECKSUM = struct.Struct("<I")
 _PATIENCE_SECONDS = 0.05
+_PATIENCE_OF_COMMANDS = 5.0
 
 Numbers = NDArray[np.int64]
 
@@ -251,7 +252,7 @@ class HistoryFile:
             OSError: The file cannot be read or written.
             DamagedHistoryError: It is damaged.
         """
-        with self._opened() as descriptor:
+        with self._opened(_PATIENCE_SECONDS) as descriptor:
             if descriptor is not None and descriptor >= 0:
                 read = _reader(descriptor)
                 extract, marks = _extract(read)
@@ -266,7 +267,7 @@ class HistoryFile:
             OSError: The file cannot be read or written, or another process is writing all the time.
             DamagedHistoryError: It is damaged.
         """
-        with self._opened() as descriptor:
+        with self._opened(_PATIENCE_OF_COMMANDS) as descriptor:
             if descriptor is None or descriptor < 0:
                 msg = f"'{self.path}' is missing, or another process is writing it"
                 raise OSError(msg)
@@ -283,8 +284,11 @@ class HistoryFile:
         os.replace(self.path, self.path.with_name(f"{self.path.name}.damaged"))
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[int | None]:
-        """Yield a descriptor of the locked file, -1 if it is missing, and None if another process has the lock."""
+    def _opened(self, patience_seconds: float = 0.0) -> Iterator[int | None]:
+        """Yield a descriptor of the locked file, -1 if it is missing, and None if another process has the lock.
+
+        Requests have no patience: the process that has the lock is just recording.
+        """
         for _ in range(100):
             try:
                 descriptor = open_private(self.path, os.O_RDWR)
@@ -292,7 +296,7 @@ class HistoryFile:
                 yield -1
                 return
             try:
-                with locked(descriptor, _PATIENCE_SECONDS) as is_mine:
+                with locked(descriptor, patience_seconds) as is_mine:
                     if is_mine and not self._is_in_place(descriptor):  # another process has just replaced it
                         continue
                     yield descriptor if is_mine else None

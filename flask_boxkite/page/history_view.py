@@ -115,6 +115,10 @@ class HistoryView:
         text = "Population stability index (PSI) of each day against training"
         named = f"; the grey line is the mean of all {len(self.report.variables)} variables, less sampling noise"
         text += f"{named}." if self._shown else ", mean of all variables, less sampling noise."
+        if any(mark.kind == "change" for mark in self.marks):
+            text += " A line marks where a change probably began, and a band where it may have begun, with 95 %."
+        if self._new_marks:
+            text += " Since a dotted line, most rows are compared with another baseline."
         return Picture("Drift", text, days_chart(lines, self.marks, self._days[0].day, self._today, label))
 
     def _performance(self) -> Picture | None:

@@ -149,6 +149,36 @@ def test_last_week_is_compared_with_training_and_the_week_before(report: History
     assert "compared with the week before major" in str(report)
 
 
+def test_one_batch_of_equal_rows_is_no_change(tmp_path: Path) -> None:
+    """The dispersion between the days before knows nothing of it; requests and recurrence do."""
+    baseline_of_numbers(tmp_path / "b.prom")
+    site = Site(tmp_path / "state", tmp_path / "b.prom")
+    traffic(site, 12, np.random.default_rng(6), a_day=60)
+    site.model.log_prediction(None, np.full((500, 1), 1.5), [0.9] * 500)
+    report = site.model.history()
+    assert report.days[-1].rows["ok"] >= 500
+    assert [report[name].changed for name in ("x", "output")] == [None, None]
+    assert report["x"].week.verdict in ("stable", "not enough data")
+    site.go(3 * HOUR)
+    traffic(site, 4, np.random.default_rng(7), a_day=60, shift=1.5)
+    assert site.model.history()["x"].changed is not None
+
+
+def test_change_of_a_model_that_is_served_in_batches_is_found(tmp_path: Path) -> None:
+    """Rows of its days are alike, but not more on one day than on another."""
+    baseline_of_numbers(tmp_path / "b.prom")
+    site = Site(tmp_path / "state", tmp_path / "b.prom")
+    rng = np.random.default_rng(8)
+    for day in range(16):
+        for _ in range(4):
+            rows = np.round(rng.normal(2.0 * (day >= 10), 1.0, (200, 1)), 3)
+            site.model.log_prediction(None, rows, np.round(rng.random(200), 3))
+            site.go(DAY / 4)
+    report = site.model.history()
+    assert report["x"].changed is not None
+    assert report["output"].changed is None
+
+
 def test_report_is_json(report: HistoryReport) -> None:
     content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert content["days"][0]["rows"]["ok"] == report.days[0].rows["ok"]
