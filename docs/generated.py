@@ -1,6 +1,6 @@
 """The generated parts of reference pages, as plain Markdown, which GitHub shows as well as the site does.
 
-``python docs/generated.py`` writes each part anew, between ``<!-- generated: KIND NAMES -->`` and
+``python docs/generated.py`` writes each part again, between ``<!-- generated: KIND NAMES -->`` and
 ``<!-- end of generated -->``: ``settings`` by their names, a ``command``, the ``names`` of a public module. A test
 compares the pages with the code.
 """

@@ -179,7 +179,7 @@ class FairnessReport:
             "baseline": self.baseline,
             "window": self.window,
             "alpha": self.alpha,
-            "limits": self.limits._asdict(),
+            "limits": asdict(self.limits),
             "reference": self.reference,
             "positive": self.positive,
             "selection": self.selection,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from flask_boxkite.fairness.counts import GroupCounts
 from flask_boxkite.fairness.shares import Interval, Share, chance_of, difference, quotient
@@ -42,7 +42,8 @@ MINIMUM_ROWS = 30
 """Least number of rows (of actual positives, for their rate) in either group for a verdict."""
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True)
+class Limits:
     """Sizes from which a difference that is more than chance counts.
 
     Attributes:

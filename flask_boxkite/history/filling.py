@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +43,8 @@ from flask_boxkite.values.times import DAY as DAY_SECONDS
 __all__ = ["Filled", "fill_history"]
 
 
-class Filled(NamedTuple):
+@dataclass(frozen=True)
+class Filled:
     """The additions to the history of one model and baseline.
 
     Attributes:

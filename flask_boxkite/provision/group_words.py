@@ -1,7 +1,7 @@
 """The name of a group for people, as a part of Prometheus' templates: the words of the page, of the label ``group``.
 
 A label cannot change while an alert fires, and series have no room for a second name. So the template makes the words
-of the label: those of special groups, and intervals with short bounds. Prometheus has no function that reads a number
+of the label: names of special groups, and intervals with short bounds. Prometheus has no function that reads a number
 from a text; a query of one does.
 """
 

@@ -264,24 +264,24 @@ def test_disabled_nothing_is_read(serve: Callable[..., Server]) -> None:
 @pytest.mark.parametrize(
     ("redact", "hidden"),
     [
-        (["customer"], {"country"}),
-        (["customer.country"], {"country"}),
-        (["country"], {"country"}),
-        (["X-Sex"], {"sex"}),
-        (["sex", "customer"], {"sex", "country"}),
-        (["age"], set()),
+        (["customer"], ["country"]),
+        (["customer.country"], ["country"]),
+        (["country"], ["country"]),
+        (["X-Sex"], ["sex"]),
+        (["sex", "customer"], ["country", "sex"]),
+        (["age"], []),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("path", ["/score", "/raw", "/logged"])
 @pytest.mark.parametrize("limit", [10**6, 20], ids=["short", "long"])
 def test_a_hidden_field_does_not_show_under_another_name(
-    serve: Callable[..., Server], redact: list[str], hidden: set[str], path: str, limit: int
+    serve: Callable[..., Server], redact: list[str], hidden: list[str], path: str, limit: int
 ) -> None:
     server = serve(BOXKITE_REDACT=redact, BOXKITE_MAX_BODY_BYTES=limit)
     derived = server.send(SWEDE, path, headers={"X-Sex": "f"})
 
-    assert {name for name, value in derived.items() if value == REDACTED} == hidden
+    assert sorted(name for name, value in derived.items() if value == REDACTED) == hidden
     assert server.rows("country") == {"SE": 1}
     if "country" in hidden and path == "/score":
         batch = server.send([SWEDE, NORWEGIAN])

@@ -31,7 +31,7 @@ from flask_boxkite.baseline.training.binning import count_bins, float_width
 from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.training.columns import Column, as_column
 from flask_boxkite.baseline.training.deriving import Derivation, Derive, check_for_chunks, derivation_of
-from flask_boxkite.baseline.training.effects import LIMITS
+from flask_boxkite.baseline.training.effects import LIMITS, Limits
 from flask_boxkite.baseline.training.judged import rereadable
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
 from flask_boxkite.baseline.training.memory import count_columns
@@ -70,15 +70,17 @@ __all__ = ["StreamLimits", "count_chunks"]
 
 @dataclass(frozen=True)
 class StreamLimits:
-    """Limits of the memory for one column.
+    """Limits of the memory for one column, and for rows.
 
     Attributes:
         ranges: Most ranges of numbers with the same leading bits: 2 MiB.
         texts: Most distinct texts: about 30 MiB.
+        effects: Most rows and values in which effects are sought.
     """
 
     ranges: int = 2**16
     texts: int = 2**18
+    effects: Limits = LIMITS
 
 
 def count_chunks(
@@ -109,7 +111,7 @@ def count_chunks(
     rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
     held = _Held(() if actual is None else (*outputs, actual))
-    sample = _Sample(outputs, actual, is_random=pairs or bool(named))
+    sample = _Sample(outputs, actual, limits.effects, is_random=pairs or bool(named))
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
@@ -188,10 +190,12 @@ class _Sample:
     Args:
         outputs: Names of the outputs.
         actual: Name of the column of actual values; None if nothing is compared.
+        limits: Limits of the search for effects.
         is_random: Whether random rows are wanted, too.
     """
 
-    def __init__(self, outputs: Collection[str], actual: str | None, *, is_random: bool) -> None:
+    def __init__(self, outputs: Collection[str], actual: str | None, limits: Limits, *, is_random: bool) -> None:
+        self._limits = limits
         self._actual = actual
         self._others = None if actual is None else {*outputs, actual}
         self._of_effects: RowSample | None = None
@@ -208,7 +212,7 @@ class _Sample:
         features = {name: items for name, items in columns.items() if name not in (self._others or ())}
         if self._others is not None and features:
             if self._of_effects is None:
-                self._of_effects = RowSample(LIMITS.most_rows(len(features)))
+                self._of_effects = RowSample(self._limits.most_rows(len(features)))
             self._of_effects.add(features)
         return chunk
 

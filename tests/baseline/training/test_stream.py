@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.training import stream
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.effects import Limits
 from flask_boxkite.baseline.training.options import BaselineOptions
@@ -135,9 +134,8 @@ def test_memory_is_bounded() -> None:
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_effects_are_sought_among_all_chunks_of_sorted_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_effects_are_sought_among_all_chunks_of_sorted_data() -> None:
     """The first rows, which are of one plan, say nothing about the others."""
-    monkeypatch.setattr(stream, "LIMITS", Limits(values=2000))
     generator = np.random.default_rng(1)
     rows = 12_000
     plan = np.repeat(["basic", "gold", "silver"], rows // 3)
@@ -146,7 +144,7 @@ def test_effects_are_sought_among_all_chunks_of_sorted_data(monkeypatch: pytest.
     whole = {"plan": plan.tolist(), "score": score, "actual": actual}
     parts = [slice(start, start + 1000) for start in range(0, rows, 1000)]
     chunks = [{name: values[part] for name, values in whole.items()} for part in parts]
-    contents = count_chunks(chunks, "score", actual="actual")
+    contents = count_chunks(chunks, "score", actual="actual", limits=StreamLimits(effects=Limits(values=2000)))
     assert contents.validation is not None
     effects = contents.validation.effects
     assert effects is not None
