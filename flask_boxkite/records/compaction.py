@@ -31,7 +31,8 @@ def compact(
 
     Args:
         logs: Folder of the files of lines, with all levels below, on this machine.
-        out: Folder of the tables, on this machine; made if it is missing. Files have its permissions.
+        out: Folder of the tables, on this machine; made if it is missing. This user may read the files, and
+            the group of the folder if it may read the folder.
         baselines: Baseline, or several, whose features and outputs become columns. Records go by the fingerprint of the
             baseline that served them, else by the last one given for their model. Other records are compacted too, but
             read no faster than lines.

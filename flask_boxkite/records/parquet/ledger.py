@@ -82,8 +82,9 @@ class Ledger:
         self.done: dict[str, Progress] = {}
         self._units: dict[Path, set[str]] = {}
         self._next = 0
+        # Records are for the user alone and, if it may read the folder, its group.
         mode = stat.S_IMODE(out.stat().st_mode)
-        self._folder_mode, self._file_mode = mode & 0o777, mode & 0o666
+        self._folder_mode, self._file_mode = mode & 0o770, mode & 0o660
 
     def recover(self) -> None:
         """Move the parts of all units into their places, delete unfinished ones, and read the progress of sources."""

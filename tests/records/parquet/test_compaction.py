@@ -234,12 +234,12 @@ def test_two_runs_at_once_are_refused(tmp_path: Path, trained: Baseline) -> None
     assert compact(tmp_path / "logs", tmp_path / "out", trained).records == 1
 
 
-def test_files_have_the_permissions_of_the_folder(tmp_path: Path, trained: Baseline) -> None:
+def test_only_the_group_of_the_folder_may_read_the_files_too(tmp_path: Path, trained: Baseline) -> None:
     write(tmp_path / "logs", one())
     compact(tmp_path / "logs", tmp_path / "new", trained)
     shared = tmp_path / "shared"
     shared.mkdir()
-    shared.chmod(0o750)
+    shared.chmod(0o755)
     compact(tmp_path / "logs", shared, trained)
     modes = [stat.S_IMODE(parts(tmp_path / name)[0].stat().st_mode) for name in ("new", "shared")]
     assert modes == [0o600, 0o640]
