@@ -55,7 +55,7 @@ class Change:
             errors; else empty.
         verdict: Verdict, such as ``drifted`` or ``much worse``; empty where there is none.
         text: Sentence for people, without its full stop.
-        since: Beginning in Unix seconds, as far as it is known.
+        since: Beginning in Unix seconds, or the time when it was first seen.
         until: End in Unix seconds; None while it holds.
         numbers: Numbers behind the verdict, by name, such as ``size`` or ``share_now``.
     """
@@ -204,7 +204,14 @@ class Notification:
 
 
 def sentence(
-    subject: Subject, names: tuple[str, ...], verdict: str, text: str, since: float, until: float | None
+    subject: Subject,
+    names: tuple[str, ...],
+    verdict: str,
+    text: str,
+    since: float,
+    until: float | None,
+    *,
+    is_first_sight: bool = False,
 ) -> str:
     """Return the text of a change.
 
@@ -215,9 +222,11 @@ def sentence(
         text: Sentence about the present state.
         since: Beginning in Unix seconds.
         until: End in Unix seconds; None while it holds.
+        is_first_sight: Whether it was first seen then, and may have begun earlier.
     """
     if until is None:
-        return f"{text}, since {_minute(since)}" if subject in _NOUNS else text
+        word = "first seen" if is_first_sight else "since"
+        return f"{text}, {word} {_minute(since)}" if subject in _NOUNS else text
     what = " and ".join(names) if subject in _NOUNS else _SENTENCES[subject]
     return f"{what}: {verdict + ' ' if verdict else ''}from {_minute(since)} to {_minute(until)}"
 

@@ -71,6 +71,19 @@ def test_a_condition_that_goes_sooner_is_never_told() -> None:
     assert len(course.episodes) == 0
 
 
+@pytest.mark.parametrize(
+    ("since", "end"),
+    [(None, ", first seen 2026-01-01 20:40Z"), (START - 3600.0, ", since 2026-01-01 19:40Z")],
+    ids=["first seen", "since"],
+)
+def test_a_message_says_since_when_or_when_it_was_first_seen(since: float | None, end: str) -> None:
+    course = Course()
+    course.see(judged(condition("income", since=since)), 300)
+    telling = course.episodes.to_tell("a", course.now)
+    assert telling is not None
+    assert [change.text for change in telling.changes.values()] == [f"income: drifted, size 0.2{end}"]
+
+
 def test_a_burst_is_one_message() -> None:
     course = Course()
     course.see(judged(*(f"f{number}" for number in range(50))), 300)
