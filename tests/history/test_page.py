@@ -94,6 +94,24 @@ def test_variable_has_its_weeks(client: FlaskClient) -> None:
         assert "Population stability index of x by day" in text
 
 
+def test_beginning_of_a_change_is_marked(tmp_path: Path) -> None:
+    baseline_of_numbers(tmp_path / "b.prom")
+    site = Site(tmp_path / "state", tmp_path / "b.prom")
+    rng = np.random.default_rng(1)
+    for number in range(12 * 60):
+        site.predict(round(float(rng.normal(1.5 * (number >= 6 * 60), 1.0)), 3), round(float(rng.random()), 3))
+        site.go(DAY / 60)
+    client = client_of(site)
+    changed = site.model.history()["x"].changed
+    assert changed is not None
+    for path in ("/boxkite/", "/boxkite/variable?model=m&side=feature&variable=x", "/boxkite/report.html"):
+        text = client.get(path).text
+        assert text.count('class="began change"') == 1
+        assert f"x changed at {changed}" in text
+    assert 'class="began' not in client.get("/boxkite/variable?model=m&side=output&variable=output").text
+    assert f"{changed[:10]} {changed[11:16]} UTC" in client.get("/boxkite/").text
+
+
 def test_history_is_json_for_programs(client: FlaskClient, site: Site) -> None:
     content = client.get("/boxkite/history.json?days=10").get_json()
     assert content["format"] == 1
