@@ -41,7 +41,9 @@ def baseline_of(description: bytes) -> Baseline | None:
         return None
 
 
-def read_served(reader: PastReader, model: str, totals: TotalsOf, own: Baseline | None) -> list[Served]:
+def read_served(
+    reader: PastReader, model: str, totals: TotalsOf, own: Baseline | None, first_day: int = 0
+) -> list[Served]:
     """Return the pasts of a model, one for each baseline that it had.
 
     Args:
@@ -49,6 +51,7 @@ def read_served(reader: PastReader, model: str, totals: TotalsOf, own: Baseline 
         model: Name of the model.
         totals: Present counts.
         own: Baseline that is served now; None if there is none.
+        first_day: First day that is of interest: baselines without later rows are left out.
 
     Raises:
         OSError: They cannot be read.
@@ -58,7 +61,10 @@ def read_served(reader: PastReader, model: str, totals: TotalsOf, own: Baseline 
     for key, path in paths.items():
         if not key.is_model or key.name != model or (past := reader.read(path, totals)) is None:
             continue
-        baseline = own if own is not None and own.fingerprint == key.digest else baseline_of(past.extract.description)
+        is_own = own is not None and own.fingerprint == key.digest
+        if not is_own and not any(day >= first_day for day in past.days):
+            continue
+        baseline = own if is_own else baseline_of(past.extract.description)
         if baseline is not None and sum(len(item.groups) for item in baseline.distributions) != past.groups:
             continue  # of a release that made other groups
         outcomes = paths.get(SectionKey("outcomes", model, key.digest))
@@ -113,7 +119,8 @@ class HistorySource:
             OSError: It cannot be read.
         """
         reader = self._known_reader()
-        served = read_served(reader, self._model, _totals_in(reader.directory, self._read), self._baseline)
+        totals = _totals_in(reader.directory, self._read)
+        served = read_served(reader, self._model, totals, self._baseline, day_of(now) - days + 1)
         own = None if self._baseline is None else self._baseline.fingerprint
         return history_report(self._model, served, own, days=days, now=now, alpha=self._alpha)
 
