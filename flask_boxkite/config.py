@@ -415,6 +415,8 @@ def _redact(key: str, value: Any) -> Any:
 
 def _variables(key: str, value: Any) -> Mapping[str | None, tuple[Policy, ...]]:
     """Return the policies by model; under None for all models."""
+    if value is None or value == "":
+        return {}
     if not isinstance(value, Mapping):
         as_json = '\'{"age": {"ignore": true}}\''
         _fail(key, f"must map names to decisions, in the environment as JSON such as {as_json}, got {value!r}.")
@@ -492,7 +494,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "state_dir": _optional(_path_text),
     "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
-    "variables": _optional(_variables),
+    "variables": _variables,
     "dashboard_path": _optional(_route),
     "id_key": _optional(_id_key),
     "outcomes_path": _optional(_route),

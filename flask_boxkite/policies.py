@@ -219,13 +219,16 @@ def _sizes(name: str, value: Any) -> dict[str, Any]:
     return {"drifted": value[0], "major": value[1]}
 
 
-def over(policies: Iterable[Policy], others: Iterable[Policy], known: Collection[str]) -> tuple[Policy, ...]:
+def over(
+    policies: Iterable[Policy], others: Iterable[Policy], known: Collection[str], *, may_ignore_all: bool = False
+) -> tuple[Policy, ...]:
     """Return *policies* laid over *others*, decision by decision, in the order of the variables.
 
     Args:
         policies: Policies that win.
         others: Policies that hold where the first decide nothing.
         known: Names of the variables.
+        may_ignore_all: Whether no variable need be left, as in a file that has only some of them.
 
     Raises:
         BaselineError: A policy is of an unknown variable, decisions do not go together, or no variable is left.
@@ -240,7 +243,8 @@ def over(policies: Iterable[Policy], others: Iterable[Policy], known: Collection
     policies = tuple(found[name] for name in dict.fromkeys(known) if name in found and found[name].to_dict())
     for policy in policies:
         policy.check()
-    check_weights(policies, known)
+    if not may_ignore_all:
+        check_weights(policies, known)
     return policies
 
 

@@ -156,6 +156,11 @@ def test_the_output_of_a_file_with_the_names_of_boxkite_keeps_its_policy(tmp_pat
 DAMAGE = {
     "no JSON": ("{", "the comment 'policy_0' is damaged: '{'. Export the file again."),
     "a list": ("[1]", "the comment 'policy_0' is damaged: '[1]'. Export the file again."),
+    "a number": (
+        '{"name": 3, "weight": 1}',
+        "the comment 'policy_0' is damaged, or from a later release: Decisions on variables must be a mapping by name, "
+        "such as {'age': {'ignore': True}}, got {3: {'weight': 1}}.",
+    ),
     "no name": ('{"weight": 1}', "the comment 'policy_0' is damaged: '{\"weight\": 1}'. Export the file again."),
     "later release": (
         '{"name": "age", "owner": "me"}',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.distribution import category_labels
 from flask_boxkite.baseline.pairs import CELLS, Pair
 from flask_boxkite.naming import canonical_number
+from flask_boxkite.policies import Policy
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ['quo"te', "new\nline", "{brace}", "back\\slash", "Größe", "line\u2028separator", "\r", "a} 1", ""]
@@ -73,4 +75,18 @@ def baselines(draw: st.DrawFn) -> Baseline:
         draw(st.integers(0, 2**32)),
         draw(st.none() | st.floats(0, 1)),
         pairs=tuple(Pair(*places, draw(counts)) for places in sorted(chosen)),
+        policies=draw(policies(dict.fromkeys(item.name for item in (*features, *outputs)))),
     )
+
+
+@st.composite
+def policies(draw: st.DrawFn, names: Iterable[str]) -> tuple[Policy, ...]:
+    """Draw what a user may decide about some of the variables; one of them is judged."""
+    _, *others = [*names] or [""]
+    sizes = st.none() | st.floats(1e-6, 0.1), st.none() | st.floats(0.25, 1e6)
+    found = [
+        Policy(name, draw(st.sampled_from([None, True])), draw(st.none() | st.floats(0, 1e12)), *map(draw, sizes))
+        for name in others
+        if draw(st.booleans())
+    ]
+    return tuple(policy for policy in found if policy.to_dict())

@@ -105,6 +105,19 @@ def test_a_setting_that_does_not_fit_keeps_the_app_from_starting(name: str) -> N
     assert raised.value.key == "BOXKITE_VARIABLES"
 
 
+def test_a_file_of_which_only_ignored_variables_are_left_cannot_be_served(tmp_path: Path) -> None:
+    """Boxkite's form has one output: of the others, nothing is written."""
+    two = built({"age": np.arange(100.0)}, {"low": np.arange(100.0), "high": np.arange(100.0)})
+    judged = two.with_policies({"age": {"ignore": True}, "low": {"ignore": True}})
+    judged.dump(tmp_path / "b.prom", names="boxkite")
+    assert [policy.name for policy in Baseline.load(tmp_path / "b.prom").policies] == ["age", "output"]
+    with pytest.raises(ConfigError, match="Every variable is ignored"):
+        app_with(tmp_path / "b.prom", None)
+    assert policies(app_with(tmp_path / "b.prom", {"output": {"ignore": False}})) == {
+        "default": (Policy("age", True), Policy("output", False))
+    }
+
+
 def test_without_a_baseline_there_is_nothing_to_judge() -> None:
     """Only the default path may be absent, as where the app is developed."""
     assert judged_baselines({None: (Policy("age", True),)}, {"default": None}) == {"default": None}

@@ -88,7 +88,8 @@ def read(
     )
     said = (_distribution(_OUTPUT, outputs, comments.get("inference_value_baseline")),) if outputs else ()
     rows = max((distribution.rows for distribution in trained or said), default=0)
-    policies = read_policies(comments, [item.name for item in (*trained, *said)])
+    # The HELP text cannot hold every name.
+    policies = read_policies(comments, [item.name for item in (*trained, *said)], are_all=False)
     return BaselineContents(trained, said, rows, created=created, policies=policies)
 
 
