@@ -29,9 +29,9 @@ def command(*words: str) -> Result:
 def test_each_file_is_compacted_once(directory: Path) -> None:
     words = ("compact", "records", "records/parquet", "--baseline", "own.prom")
     first, second, third = command(*words), command(*words), command(*words, "--remove")
-    assert first.output.startswith("40 records of 1 files are in 1 Parquet files; 0.0 MB became 0.0 MB.\n")
-    assert second.output == "0 records of 0 files are in 0 Parquet files.\n"
-    assert third.output == "0 records of 0 files are in 0 Parquet files; 1 files deleted.\n"
+    assert first.output.startswith("40 records of 1 file became 1 Parquet file; 0.0 MB became 0.0 MB.\n")
+    assert second.output == "Nothing to compact.\n"
+    assert third.output == "Nothing to compact; 1 file deleted.\n"
     drift = command("drift", "--records", "records", "--baseline", "own.prom", "--format", "json")
     assert '"live_rows": 40' in drift.output
 
@@ -47,4 +47,4 @@ def test_a_folder_that_is_missing_is_one_line(directory: Path) -> None:
 
 def test_new_files_are_left_to_their_writers(directory: Path) -> None:
     found = command("compact", "records", "parquet", "--closed-after", "100000000")
-    assert found.output == "0 records of 0 files are in 0 Parquet files; 1 files are too new.\n"
+    assert found.output == "Nothing to compact; 1 file too new.\n"
