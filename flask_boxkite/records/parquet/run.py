@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from flask_boxkite.suggestion import counted
+
 __all__ = ["Compaction"]
 
 
@@ -38,13 +40,21 @@ class Compaction:
 
     def __str__(self) -> str:
         """Return the counts as one line."""
-        damage = ", ".join(f"{number} {reason}" for reason, number in sorted(self.damaged.items()))
-        facts = [
-            f"{self.records:,} records of {self.sources:,} files are in {self.parts:,} Parquet files",
-            f"{self.bytes_read / 1e6:,.1f} MB became {self.bytes_written / 1e6:,.1f} MB" if self.records else "",
-            f"{self.duplicates:,} copies left out" if self.duplicates else "",
-            f"damaged: {damage}" if damage else "",
-            f"{self.removed:,} files deleted" if self.removed else "",
-            f"{self.waiting:,} files are too new" if self.waiting else "",
-        ]
-        return "; ".join(filter(None, facts)) + "."
+        if not self.sources:
+            facts = ["Nothing to compact"]
+        else:
+            facts = [
+                f"{counted(self.records, 'record')} of {counted(self.sources, 'file')} became "
+                f"{counted(self.parts, 'Parquet file')}"
+            ]
+        if self.records:
+            facts.append(f"{self.bytes_read / 1e6:,.1f} MB became {self.bytes_written / 1e6:,.1f} MB")
+        if self.duplicates:
+            facts.append(f"{counted(self.duplicates, 'duplicate')} left out")
+        if self.damaged:
+            facts.append(f"damaged: {', '.join(f'{number} {name}' for name, number in sorted(self.damaged.items()))}")
+        if self.removed:
+            facts.append(f"{counted(self.removed, 'file')} deleted")
+        if self.waiting:
+            facts.append(f"{counted(self.waiting, 'file')} too new")
+        return f"{'; '.join(facts)}."
