@@ -237,8 +237,8 @@ class PredictionCounter:
         counters = (self.pairs, self.layout.pairs_start), (self.segments, self.layout.segments_start)
         features, outputs = tally.located_features, tally.located_outputs
         if features is None and outputs is None:
-            if tally.features_at < 0 and tally.outputs_at < 0 and tally.rows != 1:
-                return
+            if (tally.rows or _predictions_without_rows(tally, "ok")) != 1:
+                return  # of several rows, nothing is known
             for counter, _ in counters:
                 if counter is not None:
                     counter.note_row(tally)
