@@ -168,7 +168,7 @@ def recounted(
         variable = baseline.distributions[segmentation.variable]
         rows: Counter[str] = Counter()
         for number in range(len((outputs if features is None else features) or ())):
-            row = {}
+            row: dict[int, Any] = {}
             if features is not None:
                 row |= dict(enumerate(features[number]))
             if outputs is not None:
@@ -190,7 +190,8 @@ def recounted(
 
 def named(baseline: Baseline, cells: NDArray[np.int64]) -> Counted:
     """Return the counts of all segments' cells by their meaning."""
-    layout, found = ModelCells.of(baseline), Counter()
+    layout = ModelCells.of(baseline)
+    found: Counted = Counter()
     for segmentation in layout.segmentations:
         own = cells[layout.cells_of_segments(segmentation)].reshape(len(segmentation.names), -1)
         meanings = [
@@ -470,9 +471,10 @@ def test_common_requests_are_counted_alike(name: str, answers_shortly: bool, dat
 
 def arguments(layout: ModelCells) -> list[Any]:
     """Return what the twins of a model are made of, from the names of groups and segments."""
-    groups, segmentations = [], []
-    for item in layout.variables:
-        for group in item.distribution.groups:
+    groups: list[int] = []
+    segmentations = []
+    for each in layout.variables:
+        for group in each.distribution.groups:
             groups += [groups[-1] + 1 if groups else 0] * (group.stop > group.start)
             groups += [groups[-1]] * (group.stop - group.start - 1)
     for item in layout.segmentations:
@@ -602,6 +604,6 @@ def test_the_compiled_twin_reads_no_memory_that_is_not_its_own() -> None:
     assert tally.cells == [0]
     groups, segmentations, width, variables, start = arguments(layout)
     own = segmentations[0]
-    for wrong in ((-1, *own[1:]), (6, *own[1:]), (own[0], 10_000, *own[2:]), (*own[:3], 1)):
+    for other in ((-1, *own[1:]), (6, *own[1:]), (own[0], 10_000, *own[2:]), (*own[:3], 1)):
         with pytest.raises(ValueError, match=r"^Segments are not of a variable\.$"):
-            native.SegmentCells(groups, [wrong], width, variables, start)
+            native.SegmentCells(groups, [other], width, variables, start)
