@@ -114,6 +114,20 @@ class Timeline:
             raise ValueError(msg)
         return replace(self, groups=self.pairs, pairs=None)
 
+    def occupied(self) -> Timeline:
+        """Return the stretches in which something was counted before the next one begins.
+
+        Stretches of all rows begin with slots in which any row came. A segment's rows come in some of these slots; its
+        neighbouring slots are the ones that have rows of it, as if no other rows had come.
+        """
+        if self.rows is None:
+            return self
+        counts = np.column_stack([self.groups, self.rows.squares])
+        has = np.diff(counts, axis=0, append=0).any(axis=1)
+        rows = RowCounts(*(table[has] for table in self.rows))
+        pairs = None if self.pairs is None else self.pairs[has]
+        return replace(self, starts=self.starts[has], groups=self.groups[has], rows=rows, pairs=pairs)
+
     def __len__(self) -> int:
         return len(self.starts)
 

@@ -54,7 +54,9 @@ class Timelines:
         return Timeline(np.array(taken), counted[:, :groups], rows, history.now, pairs)
 
     def of_segments(self, history: History, totals: Totals, item: Segmentation) -> list[Timeline]:
-        """Return the same for each segment of a segmentation; the sums are not remembered, as they are many.
+        """Return the same for each segment of a segmentation, of the slots in which its rows came.
+
+        The sums are not remembered, as they are many.
 
         Args:
             history: Snapshots of the counts.
@@ -72,7 +74,7 @@ class Timelines:
                 counted[:, number, :groups],
                 RowCounts(counted[:, number, groups:-1], counted[:, number, -1]),
                 history.now,
-            )
+            ).occupied()
             for number in range(len(item.names))
         ]
 

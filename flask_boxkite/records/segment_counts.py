@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.variables import SIDES
 from flask_boxkite.drift.timeline import Timeline
 
-__all__ = ["SegmentCounts", "Slot", "with_counts"]
+__all__ = ["SegmentCounts", "Slot", "first_times", "with_counts"]
 
 
 @dataclass
@@ -93,11 +94,35 @@ class SegmentCounts:
             [slot.pairs for slot in slots] if len(slots[0].pairs) else None,
         )
 
+    def timeline_among(self, firsts: Mapping[float, float], end: float) -> Timeline | None:
+        """Return the same in the stretches that a server has, which begin with the first row of any segment.
+
+        Args:
+            firsts: Time of the first row in each slot, of all segments (`first_times`).
+            end: End of the period, in Unix seconds.
+        """
+        if not self.slots:
+            return None
+        like = next(iter(self.slots.values()))
+        none = Slot(math.inf, np.zeros_like(like.groups), np.zeros_like(like.buckets), 0, np.zeros_like(like.pairs))
+        slots = {begins: replace(self.slots.get(begins, none), first=first) for begins, first in firsts.items()}
+        found = replace(self, slots=slots).timeline(end)
+        return None if found is None else found.occupied()
+
     @property
     def pairs(self) -> NDArray[np.int64]:
         """The rows by the parts of both variables of all pairs, shape (counts,)."""
         found: NDArray[np.int64] = np.sum([slot.pairs for slot in self.slots.values()], axis=0, dtype=np.int64)
         return found
+
+
+def first_times(counts: Iterable[SegmentCounts]) -> dict[float, float]:
+    """Return the time of the first row in each slot, of all segments."""
+    firsts: dict[float, float] = {}
+    for item in counts:
+        for begins, slot in item.slots.items():
+            firsts[begins] = min(slot.first, firsts.get(begins, math.inf))
+    return firsts
 
 
 def with_counts(baseline: Baseline, counts: SegmentCounts) -> Baseline:

@@ -18,7 +18,7 @@ from flask_boxkite.drift.segments import Segment, SegmentJudge, SegmentReport, l
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import RARE
-from flask_boxkite.records.segment_counts import SegmentCounts, with_counts
+from flask_boxkite.records.segment_counts import SegmentCounts, first_times, with_counts
 from flask_boxkite.records.segmentation import Segmentation
 
 __all__ = ["Judging"]
@@ -105,9 +105,10 @@ class Judging:
         sums = GroupSums(self.baseline.variables)
         none = SegmentCounts.none(sum(len(item.cells) for item in self.baseline.distributions))
         own = [counts.get(name, none) for name in judge.names]
+        firsts = first_times(counts.values())
         report = judge.report(
             [sums.of(item.cells) for item in own],
-            [item.timeline(self.end) for item in own],
+            [item.timeline_among(firsts, self.end) for item in own],
             alpha=self.alpha,
             window=self.window,
         )

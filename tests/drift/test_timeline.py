@@ -140,3 +140,39 @@ def test_a_sample_is_one_stretch_of_independent_rows(rows: list[int]) -> None:
     assert timeline.rows is None
     assert timeline.first_within(None) == 0
     assert len(timeline) == 1
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 20)), min_size=1, max_size=20), st.booleans())
+def test_occupied_stretches_are_as_if_nothing_else_had_come(slots: list[tuple[bool, int]], has_pairs: bool) -> None:
+    """Of slots of ten seconds without own counts, no stretch is left."""
+    own = np.array([count if is_own else 0 for is_own, count in slots])
+    starts = NOW - 10.0 * np.arange(len(slots), 0, -1)
+
+    def timeline(at: np.ndarray) -> Timeline:
+        counts = own[at][:, np.newaxis].repeat(ROW_BUCKETS, axis=1)
+        return Timeline.of_slots(
+            starts[at], counts[:, :3], counts, counts[:, 0], NOW, counts[:, :2] if has_pairs else None
+        )
+
+    found, expected = timeline(np.arange(len(own))).occupied(), timeline(np.flatnonzero(own))
+    assert found.starts.tolist() == expected.starts.tolist() == starts[own > 0].tolist()
+    assert found.groups.tolist() == expected.groups.tolist()
+    assert found.rows is not None
+    assert expected.rows is not None
+    assert found.rows.buckets.tolist() == expected.rows.buckets.tolist()
+    assert found.rows.squares.tolist() == expected.rows.squares.tolist()
+    assert (found.pairs is not None) == has_pairs
+    if found.pairs is not None and expected.pairs is not None:
+        assert found.pairs.tolist() == expected.pairs.tolist()
+
+
+def test_a_sample_is_left_as_it_is() -> None:
+    sample = Timeline.of_sample([0, 0])
+    assert sample.occupied() is sample
+
+
+def test_a_request_of_which_nothing_is_known_occupies_its_slot() -> None:
+    """It has neither a group nor a bucket."""
+    none = np.zeros((2, ROW_BUCKETS), dtype=np.int64)
+    timeline = Timeline.of_slots([NOW - 20.0, NOW - 10.0], none[:, :3], none, [0, 1], NOW)
+    assert timeline.occupied().starts.tolist() == [NOW - 10.0]

@@ -37,9 +37,6 @@ _COUNTRIES, _MIX = list(_SHARES), np.array(list(_SHARES.values()))
 _PLANS, _PLAN_SHARES = ("free", "basic", "pro", "team"), np.array([0.45, 0.3, 0.2, 0.05])
 _SHOPS = [f"shop {number}" for number in range(80)]  # of which a baseline keeps fifty
 _SHOP_SHARES = (1 / np.arange(1, 81)) / (1 / np.arange(1, 81)).sum()
-_ALIKE = 0.7
-"""Correlation of the ages of two rows in one batch, and share of its rows that have the plan of the batch."""
-
 Row = list[Any]
 
 
@@ -70,8 +67,10 @@ class Population(NamedTuple):
     differs: bool = False
     mix: float | None = None
 
-    def draw(self, rng: np.random.Generator, rows: int, *, is_live: bool = True, batch: int = 1) -> Rows:
-        """Return rows, of which so many, one after the other, come in a batch and are alike."""
+    def draw(
+        self, rng: np.random.Generator, rows: int, *, is_live: bool = True, batch: int = 1, alike: float = 0.0
+    ) -> Rows:
+        """Return rows, of which so many, one after the other, come in a batch and are alike; see `Traffic`."""
         mix = _MIX.copy()
         if is_live and self.mix is not None:
             mix *= np.where(np.array(_COUNTRIES) == MOVED, self.mix / mix, (1 - self.mix) / (1 - _SHARES[MOVED]))
@@ -81,9 +80,9 @@ class Population(NamedTuple):
         plan = rng.choice(_PLANS, rows, p=_PLAN_SHARES)
         if batch > 1:
             own = np.repeat(rng.normal(size=batches), batch)[:rows]
-            age = np.sqrt(_ALIKE) * own + np.sqrt(1 - _ALIKE) * age
+            age = np.sqrt(alike) * own + np.sqrt(1 - alike) * age
             of_batch = np.repeat(rng.choice(_PLANS, batches, p=_PLAN_SHARES), batch)[:rows]
-            plan = np.where(rng.random(rows) < _ALIKE, of_batch, plan)
+            plan = np.where(rng.random(rows) < alike, of_batch, plan)
         if self.differs:
             age = np.where(country == MOVED, age + 2.0, age)
             plan = np.where((country == MOVED) & (rng.random(rows) < 0.5), "team", plan)
@@ -135,7 +134,8 @@ class Traffic:
         rows: Number of rows.
         seconds: Number of seconds in which they come.
         repeats: Number of times that each row comes, within a minute, in requests of their own.
-        batch: Number of rows in a request, which are alike.
+        batch: Number of rows in a request, all of one country.
+        alike: Correlation of the ages of two rows in a batch, and share of its rows that have one plan.
         good: Share of the window in which rows are as usual before they change.
     """
 
@@ -144,6 +144,7 @@ class Traffic:
     seconds: float = 3600.0
     repeats: int = 1
     batch: int = 1
+    alike: float = 0.0
     good: float = 0.0
 
 
@@ -209,7 +210,7 @@ class Model:
     def judged(self, traffic: Traffic, change: Change | None = None) -> Said:
         """Draw a window, and return what is said of it."""
         rng, different = self.rng, traffic.rows // traffic.repeats
-        rows = self.population.draw(rng, different, batch=traffic.batch)
+        rows = self.population.draw(rng, different, batch=traffic.batch, alike=traffic.alike)
         requests = -(-different // traffic.batch)
         times = np.sort(rng.random(requests)) * traffic.seconds + NOW - traffic.seconds
         of_rows = np.repeat(times, traffic.batch)[:different]
@@ -256,7 +257,7 @@ class Model:
 
         counted = slots.sum(axis=0)[:, :groups]
         segments = self._judge.report(
-            list(counted), [timeline(slots[:, number]) for number in range(slots.shape[1])], alpha=ALPHA
+            list(counted), [timeline(slots[:, number]).occupied() for number in range(slots.shape[1])], alpha=ALPHA
         )
         whole = drift_report(
             "model",
