@@ -20,9 +20,10 @@ from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
-from flask_boxkite.baseline.segmentation import Segmentation
+from flask_boxkite.baseline.segmentation import Segmentation, possible_segments
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
+from flask_boxkite.naming import RARE
 
 if TYPE_CHECKING:
     from flask_boxkite.baseline.progress import Progress
@@ -240,7 +241,7 @@ class Baseline(BaselineContents):
             if (other := others.get((pair.first, pair.second))) is not None
             and len(parts[pair.first]) == len(parts[pair.second]) == 1
         ]
-        return replace(self, pairs=tuple(found), segmentations=tuple(_added_segments(left, right)))
+        return replace(self, pairs=tuple(found), segmentations=tuple(_added_segments(self, left, right)))
 
     def _merged_collisions(self, other: Baseline) -> float | None:
         """Return the mean weighted by rows; equal rows between the two samples are unknown."""
@@ -250,21 +251,46 @@ class Baseline(BaselineContents):
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
 
 
-def _added_segments(left: Baseline, right: Baseline) -> Iterator[Segmentation]:
-    """Yield the segments that both have, added up; none if their groups differ."""
-    if _group_names(left.distributions) != _group_names(right.distributions):
+def _added_segments(merged: Baseline, left: Baseline, right: Baseline) -> Iterator[Segmentation]:
+    """Yield the segments that both have, added up group by group; none if their groups are of other values."""
+    mine, theirs = _places_of_groups(merged, left), _places_of_groups(merged, right)
+    if mine is None or theirs is None:
         return
-    others = {(item.variable, item.segments): item for item in right.segmentations}
+    others = {(item.variable, frozenset(item.segments)): item for item in right.segmentations}
     for item in left.segmentations:
-        if (other := others.get((item.variable, item.segments))) is not None:
-            counts = tuple(
-                tuple(map(sum, zip(one, two, strict=True))) for one, two in zip(item.counts, other.counts, strict=True)
-            )
-            collisions = tuple(
-                None if one is None or two is None else max(one, two)
-                for one, two in zip(item.collisions, other.collisions, strict=True)
-            )
-            yield replace(item, counts=counts, collisions=collisions)
+        if (other := others.get((item.variable, frozenset(item.segments)))) is None:
+            continue
+        possible = possible_segments(merged.distributions[item.variable])  # in the order of their frequency
+        known = tuple(name for name in possible if name in item.segments)
+        segments = known + tuple(sorted(set(item.segments).difference(known)))
+        counts, collisions = [], []
+        for name in (*segments, RARE):
+            one, two = item.names.index(name), other.names.index(name)
+            of_one, of_two = item.counts[one], other.counts[two]
+            counts.append(tuple(of_one[a] + of_two[b] for a, b in zip(mine, theirs, strict=True)))
+            chances = [item.collisions[one], other.collisions[two]]
+            collisions.append(None if None in chances else max(filter(None, chances), default=0.0))
+        yield Segmentation(item.variable, segments, tuple(counts), tuple(collisions))
+
+
+def _places_of_groups(merged: Baseline, side: Baseline) -> list[int] | None:
+    """Return the place of each group of all variables in another baseline; None if there is one of other values."""
+    places: list[int] = []
+    start = 0
+    for item, other in zip(merged.distributions, side.distributions, strict=True):
+        own = {group: place for place, group in enumerate(_values_of_groups(other), start)}
+        groups = _values_of_groups(item)
+        if own.keys() != set(groups):
+            return None
+        places += [own[group] for group in groups]
+        start += len(groups)
+    return places
+
+
+def _values_of_groups(item: Distribution) -> list[tuple[str, frozenset[str]]]:
+    """Return the name of each group, and its categories: samples may have them in another order."""
+    categories = item.categories if isinstance(item, Discrete) else ()
+    return [(group.name, frozenset(categories[group.start : group.stop])) for group in item.groups]
 
 
 def _parts_by_value(item: Distribution) -> Collection[object]:
