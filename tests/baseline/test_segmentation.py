@@ -201,7 +201,7 @@ def test_segments_of_two_samples_add(share: float) -> None:
 
 
 def test_rows_are_equal_as_often_as_in_the_sample_of_more_equal_ones() -> None:
-    """If that of one is unknown, so is the sum."""
+    """If the probability is unknown in one, so it is in the sum."""
     other = replace(BASELINE, segmentations=(replace(BY_CITY, collisions=(0.25, 0.0, 0.0)),))
     (item,) = BASELINE.merge(other).segmentations
 
