@@ -14,12 +14,12 @@ from hypothesis import given
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.distribution import group_counts
+from flask_boxkite.baseline.segment_baselines import segment_baselines, with_group_counts
 from flask_boxkite.baseline.segmentation import (
     MOST_SEGMENTS,
     Segmentation,
     possible_segments,
     segment_of_cells,
-    with_group_counts,
 )
 from flask_boxkite.baseline.training.build import build_baseline
 from tests.baseline.strategies import continuous, discrete
@@ -145,7 +145,7 @@ def test_a_baseline_of_groups_has_the_same_groups_and_other_counts(item: Distrib
 
 def test_a_segment_has_the_rows_of_any_variable_whose_rows_are_known() -> None:
     counts = tuple((*own[: len(AGE.groups)], *[0] * (GROUPS - len(AGE.groups))) for own in COUNTS)
-    (bonn, *_) = replace(BY_CITY, counts=counts).baselines(BASELINE)
+    (bonn, *segment_baselines(BASELINE, _) = replace(BY_CITY, counts=counts))
 
     assert bonn.rows == sum(range(len(AGE.groups)))
     assert [sum(item.cells) for item in bonn.distributions] == [bonn.rows, 0, 0]
@@ -189,8 +189,8 @@ def test_segments_of_two_samples_add(share: float) -> None:
     assert merged == other.merge(one)
     assert merged.fingerprint == other.merge(one).fingerprint
     for item in merged.segmentations:
-        assert sum(own.rows for own in item.baselines(merged)) == merged.rows == 800
-        assert [own.distributions[item.variable].rows for own in item.baselines(merged)] == [
+        segment_baselines(merged, assert sum(own.rows for own in item)) == merged.rows == 800
+        assert [own.distributions[item.variable].segment_baselines(merged, rows for own in item)] == [
             sum(
                 count
                 for (name, _), count in both[item.variable, segment].items()
@@ -201,7 +201,7 @@ def test_segments_of_two_samples_add(share: float) -> None:
 
 
 def test_rows_are_equal_as_often_as_in_the_sample_of_more_equal_ones() -> None:
-    """If that of one is unknown, so is the sum."""
+    """If the probability is unknown in one, so it is in the sum."""
     other = replace(BASELINE, segmentations=(replace(BY_CITY, collisions=(0.25, 0.0, 0.0)),))
     (item,) = BASELINE.merge(other).segmentations
 

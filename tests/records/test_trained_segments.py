@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 def drawn(rng: np.random.Generator, rows: int, *, moved: str = "") -> list[Row]:
-    """Return rows, of which those of one country have a larger age."""
+    """Return rows, of which the ones of one country have a larger age."""
     columns = {
         "age": rng.normal(40, 10, rows),
         "city": rng.choice(CITIES, rows),
