@@ -127,7 +127,9 @@ class Deployment:
         for name, variables in self.unreadable.items():
             what = f"Model {name!r}: no live value of {', '.join(map(repr, variables[:_SHOWN]))} can be read"
             remedy = "Is it the baseline of another model? If not, send the type of values that training had."
-            examples = _examples(item for item in self.invalid.get(name, ()) if item.name in variables)
+            examples = _examples(
+                (item for item in self.invalid.get(name, ()) if item.name in variables), len(variables)
+            )
             seen = f": {examples}." if examples else ", such as texts where training had numbers."
             yield Finding("problem", f"{what}{seen}", remedy)
 
@@ -135,7 +137,7 @@ class Deployment:
             some = [item for item in items if item.name not in self.unreadable.get(name, ())]
             if some:
                 shares = ", ".join(f"{percent(item.share)} of the values of {item.name!r}" for item in some[:_SHOWN])
-                examples = _examples(some)
+                examples = _examples(some, len(some))
                 seen = f"They are: {examples}. " if examples else ""
                 yield Finding(
                     "hint", f"Model {name!r}: {shares} cannot be read, and count as invalid.", f"{seen}{_SEND}"
@@ -214,10 +216,13 @@ class Deployment:
             )
 
 
-def _examples(items: Iterable[InvalidShare]) -> str:
-    """Name examples of the values of variables; empty if none are known."""
-    known = [f"{item.name!r} {item.examples}, not {item.expected}" for item in items if item.examples]
-    return "; ".join(known[:_SHOWN])
+def _examples(items: Iterable[InvalidShare], variables: int) -> str:
+    """Describe examples of the values of variables, of which the sentence names so many; empty if none are known."""
+    known = [item for item in items if item.examples]
+    texts = [f"{item.examples}, not {item.expected}" for item in known]
+    if variables > 1:
+        texts = [f"{item.name!r} {text}" for item, text in zip(known, texts, strict=True)]
+    return "; ".join(texts[:_SHOWN])
 
 
 def bytes_text(number: float) -> str:

@@ -117,7 +117,7 @@ with app.app_context():
     assert run_python("-c", program, cwd=directory, **env).returncode == 0
     found = lines(check(directory, **settings))
 
-    what = "✗ Model 'credit': no live value of 'age' can be read, such as texts where training had numbers."
+    what = "✗ Model 'credit': no live value of 'age' can be read: texts such as 'a text', not numbers."
     assert found[found.index(what) + 1].strip().startswith("Is it the baseline of another model?")
 
 

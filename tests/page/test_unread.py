@@ -85,9 +85,7 @@ def test_check_quotes_the_value_unless_it_is_redacted(app: Flask) -> None:
     such = "texts" if app.config["BOXKITE_REDACT"] else "texts such as '12,5'"
 
     assert "! Model 'm': 20% of the values of 'age' cannot be read, and count as invalid." in done.output
-    assert f"They are: 'age' {such}, not numbers. Send values as in training; name texts" in " ".join(
-        done.output.split()
-    )
+    assert f"They are: {such}, not numbers. Send values as in training; name texts" in " ".join(done.output.split())
     assert "refused" not in done.output
 
 
@@ -99,7 +97,7 @@ def test_a_variable_without_any_readable_value_is_named_with_its_form(tmp_path: 
         app.test_client().post("/score", json={"age": "12,5"})
     found = plain(page(app, "?window=start"))
     assert (
-        "Model 'm': no live value of 'age' can be read: 'age' texts like '99,9' (9: any digit, a: any letter), not "
+        "Model 'm': no live value of 'age' can be read: texts like '99,9' (9: any digit, a: any letter), not "
         "numbers." in found
     )
     assert "count as invalid" not in found
