@@ -362,6 +362,7 @@ class Records:
                     joining.add(chunk, counter.aligner)
                 self._model(may_be_several=may_be_several)
             return
+        check_arrow()
         from flask_boxkite.records.parquet.group_counter import GroupCounter
 
         groups = GroupCounter(counter, baseline, decoder(names), joining)

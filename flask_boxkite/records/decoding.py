@@ -23,7 +23,7 @@ Decode = Callable[[bytes], Any]
 NOT_THERE = float("nan")
 """Value of an absent feature: missing to all variables, like JSON's null, but this very object."""
 
-UNREADABLE = (ValueError, RecursionError)
+UNREADABLE = (ValueError, RecursionError, msgspec.MsgspecError)
 """Errors of lines that are not JSON, not a record or not UTF-8, or nested too deeply."""
 
 

@@ -39,8 +39,8 @@ class ReadCounts:
         vanished: Number of files that were deleted before they could be read, after their lifetime, say.
         damaged: Number of skipped lines and files by reason. Lines: ``empty``; ``no_record``, not JSON or not a record;
             ``too_long``, more than 32 MiB; ``too_large``, more than 2,000,000 values; ``too_deep``, more than 100
-            levels; ``rows``, more rows than the line can hold. Compressed files: ``cut``, which end too early or are
-            damaged.
+            levels; ``rows``, more rows than the line can hold. Compressed files and Parquet: ``cut``, which end too
+            early or are damaged. Damage in files that `compact` has read is counted with its Parquet.
         duplicates: Number of duplicates, records that came before.
         records: Number of remaining records of the period and model.
         rows: Number of predicted rows in these records.

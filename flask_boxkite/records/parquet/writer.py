@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import zlib
@@ -160,7 +161,11 @@ class _Writing:
         self._stream.close()
 
     def abandon(self) -> None:
-        self._stream.close()
+        """Close the file, which is deleted later."""
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):  # the disk may be full
+            self._writer.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
 
 _UNIQUE = ("prediction_id", "entity_id", "key", LINE, ODD)

@@ -284,6 +284,28 @@ def test_records_of_each_baseline_have_a_table(tmp_path: Path, trained: Baseline
     assert found[1].tolist() == lines[1].tolist()
 
 
+def test_lines_are_read_without_pyarrow(tmp_path: Path, trained: Baseline) -> None:
+    write(tmp_path / "logs", one())
+    compact(tmp_path / "logs", tmp_path / "out", trained)
+    program = """
+import sys
+sys.modules["pyarrow"] = None
+from flask_boxkite import BoxkiteError
+from flask_boxkite.records import Records, compact
+print(Records("logs").drift("baseline.prom")["age"].live_rows)
+for use in (lambda: Records("out").drift("baseline.prom"), lambda: compact("logs", "out")):
+    try:
+        use()
+    except BoxkiteError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    rows_read, *errors = done.stdout.splitlines()
+    assert rows_read == "1", done.stderr
+    assert len(errors) == 2
+    assert all(error.startswith("Records in Parquet need 'pyarrow'. Run: pip install ") for error in errors)
+
+
 def test_a_folder_that_is_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BoxkiteError, match=r"'memory://nowhere' is not on this machine. Mount it"):
         compact("memory://nowhere", tmp_path / "out")
@@ -291,7 +313,7 @@ def test_a_folder_that_is_elsewhere_is_refused(tmp_path: Path) -> None:
 
 def test_no_record_is_lost_or_doubled_by_kills() -> None:
     """See `killing`, which takes ``--kills 200`` too."""
-    command = [sys.executable, "-m", "tests.records.parquet.killing", "--kills", "24"]
+    command = [sys.executable, "-m", "tests.records.parquet.killing", "--kills", "16"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("nothing lost, nothing double") == 2
