@@ -145,7 +145,7 @@ def test_a_baseline_of_groups_has_the_same_groups_and_other_counts(item: Distrib
 
 def test_a_segment_has_the_rows_of_any_variable_whose_rows_are_known() -> None:
     counts = tuple((*own[: len(AGE.groups)], *[0] * (GROUPS - len(AGE.groups))) for own in COUNTS)
-    (bonn, *segment_baselines(BASELINE, _) = replace(BY_CITY, counts=counts))
+    bonn, *_ = segment_baselines(BASELINE, replace(BY_CITY, counts=counts))
 
     assert bonn.rows == sum(range(len(AGE.groups)))
     assert [sum(item.cells) for item in bonn.distributions] == [bonn.rows, 0, 0]
@@ -189,8 +189,8 @@ def test_segments_of_two_samples_add(share: float) -> None:
     assert merged == other.merge(one)
     assert merged.fingerprint == other.merge(one).fingerprint
     for item in merged.segmentations:
-        segment_baselines(merged, assert sum(own.rows for own in item)) == merged.rows == 800
-        assert [own.distributions[item.variable].segment_baselines(merged, rows for own in item)] == [
+        assert sum(own.rows for own in segment_baselines(merged, item)) == merged.rows == 800
+        assert [own.distributions[item.variable].rows for own in segment_baselines(merged, item)] == [
             sum(
                 count
                 for (name, _), count in both[item.variable, segment].items()

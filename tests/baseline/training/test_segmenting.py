@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
+from flask_boxkite.baseline.segment_baselines import segment_baselines
 from flask_boxkite.baseline.segmentation import MOST_SEGMENTS
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
@@ -87,7 +88,7 @@ def test_segments_hold_the_rows_of_their_values(name: str) -> None:
     assert counts_of(baseline, name) == recounted(baseline, name, COLUMNS | {"output": SCORES})
     (item,) = baseline.segmentations
     assert len(item.segments) <= MOST_SEGMENTS
-    assert sum(own.rows for own in item.baselines(baseline)) == ROWS
+    assert sum(own.rows for own in segment_baselines(baseline, item)) == ROWS
     assert item.side_and_name(baseline.variables) == ("output" if name == "output" else "feature", name)
 
 
@@ -178,7 +179,7 @@ def test_a_sample_of_many_rows_is_counted() -> None:
     features = {name: table[name] for name in FEATURES}
     found = with_segments(baseline, ["city"], features, {"output": table["score"]}, limits=PairingLimits(rows=1000))
     (item,) = found.segmentations
-    own = item.baselines(Baseline.of(found))
+    own = segment_baselines(Baseline.of(found), item)
 
     assert sum(each.rows for each in own) == 1000
     shares = {name: each.rows / 1000 for name, each in zip(item.names, own, strict=True)}
