@@ -387,7 +387,9 @@ def test_a_baseline_without_segments_says_how_to_get_them() -> None:
         BoxkiteError, match=r"Write one with export_text\(\.\.\., segments=\[\.\.\.\]\), or read records"
     ):
         Served(replace(BASELINE, segmentations=())).report()
-    with pytest.raises(ConfigError, match=r"^'window' must be one of '5m', '1h', '24h' or None, got '2h'\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^'window' of segments must be one of '5m', '1h', '24h' or None, got '2h'\.$"
+    ):
         Served().report("2h")
 
 

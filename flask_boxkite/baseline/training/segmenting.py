@@ -70,11 +70,11 @@ def wanted_segments(segments: Segments, derive: Mapping[str, Any] | None, option
         else {}
     )
     observed = {name: Observed(given.get(name, name)) for name in names if name in given or name in options.exclude}
+    if not observed or not isinstance(derive or {}, Mapping):  # other code refuses the latter
+        return Wanted(names, derive, options)
     if clash := sorted(observed.keys() & (derive or {}).keys()):
         msg = f"'segments' and 'derive' both make the variable {clash[0]!r}. Take it out of 'exclude'."
         raise BaselineError(msg)
-    if not observed:
-        return Wanted(names, derive, options)
     options = replace(options, exclude=options.exclude - observed.keys())
     return Wanted(names, {**(derive or {}), **observed}, options)
 
