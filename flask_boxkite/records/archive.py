@@ -134,8 +134,8 @@ class Records:
 
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
-                files each time they are executed; ``"pyarrow"`` for a RecordBatchReader, which can be read once;
-                ``"pandas"`` for a DataFrame, in memory.
+                files each time they are executed (a relation of DuckDB before 1.5 once only); ``"pyarrow"`` for a
+                RecordBatchReader, which can be read once; ``"pandas"`` for a DataFrame, in memory.
             baseline: Baseline whose features and outputs become columns. None for all that the records have; then the
                 records are read once more, now.
 
