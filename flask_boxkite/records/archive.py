@@ -151,10 +151,10 @@ class Records:
 
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
-                files each time they are executed; ``"pyarrow"`` for a RecordBatchReader, which can be read once;
-                ``"pandas"`` for a DataFrame, in memory; ``"dask"`` and ``"pyspark"`` for a lazy frame of Parquet that
-                `compact` wrote. Of such Parquet with the columns of *baseline*, Polars and DuckDB too read the files
-                themselves, and rows may come in any order.
+                files each time they are executed (a relation of DuckDB before 1.5 once only); ``"pyarrow"`` for a
+                RecordBatchReader, which can be read once; ``"pandas"`` for a DataFrame, in memory; ``"dask"`` and
+                ``"pyspark"`` for a lazy frame of Parquet that `compact` wrote. Of such Parquet with the columns of
+                *baseline*, Polars and DuckDB too read the files themselves, and rows may come in any order.
             baseline: Baseline whose features and outputs become columns. None for all that the records have; then the
                 records are read once more, now.
 

@@ -101,5 +101,5 @@ def test_a_provider_of_the_app_is_asked(twins: Callable[..., Twins]) -> None:
 
 def test_without_msgspec_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flask_boxkite.config.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"msgspec is missing. Run: pip install 'msgspec>=0.19'"):
+    with pytest.raises(ConfigError, match=r"msgspec is missing. Run: pip install 'msgspec>=0.21'"):
         Twins(reading, BOXKITE_FAST_JSON=True)
