@@ -266,9 +266,9 @@ def test_no_records_are_a_frame_without_rows(tmp_path: Path, trained: Baseline) 
 
 
 def test_an_engine_that_is_not_known_is_an_error(tmp_path: Path) -> None:
-    message = "'engine' must be one of 'polars', 'pandas', 'pyarrow', 'duckdb', got 'dask'."
+    message = "'engine' must be one of 'polars', 'pandas', 'pyarrow', 'duckdb', 'dask', 'pyspark', got 'modin'."
     with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
-        Records(tmp_path).to_frame("dask")
+        Records(tmp_path).to_frame("modin")
 
 
 def test_an_engine_that_is_not_installed_is_named(
