@@ -44,6 +44,8 @@ def test_examples_that_need_only_files_run_as_written(
     score = rng.random(600)
     held_out = frame.with_columns(score=score, defaulted=rng.random(600) < score)
     held_out.write_csv("held_out.csv")
+    segmented = {"country": rng.choice(["SE", "NO"], 600), "plan": rng.choice(["basic", "pro"], 600)}
+    frame.with_columns(**{name: pl.Series(values) for name, values in segmented.items()}).write_csv("train.csv")
     frame.write_parquet("train.parquet")
     frame.write_parquet("new.parquet")
     frame.write_ndjson("train.jsonl")
