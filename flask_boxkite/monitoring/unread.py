@@ -74,6 +74,7 @@ class Unread:
         is_hidden: Says whether the values of a variable, or a text among them, are secret.
         derived: Names of derived variables.
         clock: Returns the Unix time.
+        is_quoted: Whether values may be quoted: a hidden one may arrive in the place of another.
     """
 
     def __init__(
@@ -85,8 +86,11 @@ class Unread:
         is_hidden: Callable[[str, Any], bool],
         derived: Container[str] = (),
         clock: Callable[[], float] = time.time,
+        *,
+        is_quoted: bool = True,
     ) -> None:
         self._derived = derived
+        self._is_quoted = is_quoted
         self.waiting: MutableMapping[Key, Any] = {}
         self._model = model
         self._name = f"{NOTE}{hashlib.sha256(key.encode()).hexdigest()[:16]}-unread"
@@ -120,7 +124,9 @@ class Unread:
             if known is not None and 0 <= now - known.time < _LOOK_SECONDS:
                 continue
             is_shown = not self._is_hidden(key[1], value)
-            example = unread_value(value, is_shown=is_shown, is_derived=key[1] in self._derived)
+            example = unread_value(
+                value, is_shown=is_shown, is_quoted=self._is_quoted, is_derived=key[1] in self._derived
+            )
             if known is None:
                 self._own[key], is_new = _Seen(now, 0.0, (example,)), True
             else:
@@ -221,7 +227,7 @@ def unread_of(
         for side, item, _ in (baseline.variables if baseline else ())
         if not item.invalid and item.name not in derived
     }
-    return Unread(model, key, directory, news, is_hidden, derived, clock)
+    return Unread(model, key, directory, news, is_hidden, derived, clock, is_quoted=redact is None)
 
 
 def expected_of(item: Distribution) -> str:

@@ -60,30 +60,29 @@ class UnreadValue(NamedTuple):
         return cls(*(printable(part)[:_MOST_PART] for part in (kind, form, value)))
 
 
-def unread_value(value: Any, *, is_shown: bool = True, is_derived: bool = False) -> UnreadValue:
+def unread_value(value: Any, *, is_shown: bool = True, is_quoted: bool = True, is_derived: bool = False) -> UnreadValue:
     """Describe a value that could not be read.
 
     Args:
         value: The value.
-        is_shown: Whether its form and itself may be shown; its kind always is.
+        is_shown: Whether its form may be shown; its kind always is.
+        is_quoted: Whether the value itself may be shown too.
         is_derived: Whether the package has derived it, so that an object gives the reason.
     """
     if is_derived and isinstance(value, Mapping):
         return UnreadValue(printable(f"rows with {value.get('invalid')}")[:_MOST_PART])
     if isinstance(value, (bytes, bytearray)):
         return UnreadValue("bytes")
-    if isinstance(value, str):
-        return UnreadValue("text", _form(value), _shortened(value)) if is_shown and value != REDACTED else _TEXT
-    if isinstance(value, Number):
-        return UnreadValue("number", _form(str(value)), _shortened(str(value))) if is_shown else UnreadValue("number")
+    if isinstance(value, (str, Number)):
+        kind, text = "text" if isinstance(value, str) else "number", str(value)
+        if not is_shown or text == REDACTED:
+            return UnreadValue(kind)
+        return UnreadValue(kind, _form(text), _shortened(text) if is_quoted else "")
     if isinstance(value, Mapping):
         return UnreadValue("object")
     if isinstance(value, (list, tuple)):
         return UnreadValue("list")
     return UnreadValue(printable(type(value).__name__)[:MOST_LETTERS])
-
-
-_TEXT = UnreadValue("text")
 
 
 class Examples:
@@ -106,12 +105,14 @@ def listed_forms(examples: Sequence[UnreadValue]) -> str:
     """Name examples without values of users: ``texts like '99,9' (9: any digit, a: any letter), lists``."""
     forms = [example.form for example in examples]
     text = _listed(examples, forms, "like")
-    is_masked = any(example.form != example.value for example in examples if example.value)
+    is_masked = any("a" in form or "9" in form for form in forms if form.lower() not in _PLACEHOLDERS)
     return f"{text} ({_LEGEND})" if is_masked else text
 
 
 def listed_values(examples: Sequence[UnreadValue]) -> str:
-    """Name examples for operators: ``texts such as '12,5' and '€ 30', lists``."""
+    """Name examples for operators: ``texts such as '12,5' and '€ 30', lists``; by forms where values are hidden."""
+    if any(example.form and not example.value for example in examples):
+        return listed_forms(examples)
     return _listed(examples, [example.value or example.form for example in examples], "such as")
 
 

@@ -19,6 +19,7 @@ from flask_boxkite.records import Records
 
 NOT_COUNTS = (
     "g",
+    "note",
     "dispersion",
     "recurrence",
     "psi_noise",
