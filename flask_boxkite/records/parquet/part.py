@@ -160,7 +160,7 @@ class Group:
     def _span(self) -> tuple[float, float]:
         statistics = self.part.statistics(self.number, "created_at")
         if statistics is not None and statistics.has_min_max:
-            return statistics.min.timestamp(), statistics.max.timestamp()
+            return statistics.min_raw / 1e6, statistics.max_raw / 1e6  # as moments, they would load pandas
         seconds = self.seconds()
         return (float(seconds.min()), float(seconds.max())) if len(seconds) else (0.0, 0.0)
 
