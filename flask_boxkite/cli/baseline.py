@@ -138,7 +138,7 @@ def baseline(
       flask boxkite baseline 'train/**/*.parquet' --out baseline.prom
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline held_out.csv --output-column score --actual-column defaulted --out baseline.prom
-      flask boxkite baseline train.csv --segment country --segment plan --out baseline.prom
+      flask boxkite baseline train.csv --segment country --segment plan --out segments.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
     from flask_boxkite.cli.leading_zeros import note_on_zeros, texts_with_zeros

@@ -71,7 +71,9 @@ def test_without_a_baseline_requests_are_observed() -> None:
 
 
 def test_an_unknown_window_is_refused(baseline: Baseline) -> None:
-    with pytest.raises(ConfigError, match="'window' must be one of '5m', '1h', '24h' or None, got '2h'"):
+    with pytest.raises(
+        ConfigError, match="'window' must be one of '5m', '1h', '24h' or days from '2d' to '400d' or None, got '2h'"
+    ):
         ModelMonitoringService(baseline, sink="none").monitor.observe("2h")
 
 

@@ -176,7 +176,7 @@ def test_the_course_has_the_limit_of_the_variable() -> None:
         service = ModelMonitoringService(CREDIT, sink="none", variables=variables)
         for number in range(100):
             service.log_prediction(features={"age": 1.0, "income": float(number)}, output=1.0)
-        (point,) = service.monitor.course(CREDIT.features[1]).points
+        (point,) = service.monitor.course("feature", CREDIT.features[1].name).points
         limits.append(point.limit)
     assert limits[1] - limits[0] == pytest.approx(0.2)
 
