@@ -242,7 +242,10 @@ def _collected(
     edges: NDArray[np.float64], shares: NDArray[np.float64], grid: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Spread shares evenly over their bins and collect them in columns."""
-    running = np.interp(grid, edges, np.concatenate([[0.0], np.cumsum(shares)]))
+    cumulative = np.concatenate([[0.0], np.cumsum(shares)])
+    running = np.interp(grid, edges, cumulative)
+    is_steep = ~np.isfinite(running)  # beside an edge so near to the next that no float is the slope between them
+    running[is_steep] = cumulative[np.searchsorted(edges, grid[is_steep], side="right") - 1]
     # A bin too narrow for floats at this scale would otherwise be lost at either end.
     running[0], running[-1] = 0.0, shares.sum()
     return np.diff(running)

@@ -16,7 +16,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.history.window import HISTORY_DAYS, WINDOW_NAMES, check_days, is_window, seconds_of
 from flask_boxkite.live.history_file import MOST_DAYS
-from flask_boxkite.live.windows import LONGEST
+from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.observation import Course, Observation, SegmentObservation
@@ -112,7 +112,7 @@ class Pages:
 
     def segments(self) -> Response:
         """Return the page of the segments of a model, with the variables of one."""
-        model, query, named = self._segmented(), _query(), arguments(request).get("segment", "")
+        model, query, named = self._segmented(), _query(has_days=False), arguments(request).get("segment", "")
         seen = _observed_segments(model, query)
         if isinstance(seen, str):
             return _answer(overview_html(self._app(query, [], [seen])), status=503)
@@ -127,7 +127,7 @@ class Pages:
 
     def segments_json(self) -> Response:
         """Return the same as JSON, for programs."""
-        seen = _observed_segments(self._segmented(), _query())
+        seen = _observed_segments(self._segmented(), _query(has_days=False))
         if isinstance(seen, str):
             _refuse(seen, 503)
         return _answer(segments_json(seen.report), "application/json")
@@ -241,11 +241,17 @@ def _observed_segments(model: ModelMonitor, query: Query) -> SegmentObservation 
         return str(error)
 
 
-def _query() -> Query:
+def _query(*, has_days: bool = True) -> Query:
+    """Return the visitor's choices.
+
+    Args:
+        has_days: Whether the window may be days, of which there is no segment.
+    """
     parameters = arguments(request)
     window = parameters.get("window", LONGEST)
-    if window != _SINCE_START and not is_window(window):
-        _refuse(f"'window' must be one of {WINDOW_NAMES}, or '{_SINCE_START}', got {window!r}.", 400)
+    if window != _SINCE_START and not (is_window(window) if has_days else window in WINDOWS):
+        names = WINDOW_NAMES if has_days else ", ".join(map(repr, WINDOWS))
+        _refuse(f"'window' must be one of {names}, or '{_SINCE_START}', got {window!r}.", 400)
     page = parameters.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)

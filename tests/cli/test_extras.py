@@ -13,7 +13,7 @@ from tests.cli.commands import run_python
 CLI = "This command needs the extra 'cli'. Run: pip install 'rich>=14.3' 'polars>=1.34'"
 RECORDS = (
     "Reading records back needs more packages: import of fsspec halted; None in sys.modules. "
-    "Run: pip install 'fsspec>=2024.12' 'msgspec>=0.21' 'pyarrow>=16'"
+    "Run: pip install 'fsspec>=2024.12' 'msgspec>=0.21' 'pyarrow>=17'"
 )
 GRAFANA = "'grafana-foundation-sdk' is not installed. Run: pip install 'grafana-foundation-sdk==1769699379!11.6.0'"
 

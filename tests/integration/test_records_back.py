@@ -54,9 +54,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sent], d
 
 
 def by_variable(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return all that follows from counts; dispersion and verdicts depend on when slots began."""
+    """Return all that follows from counts; dispersion, verdicts and notes depend on when rows came."""
+    others = ("dispersion", "verdict", "note")
     return {
-        (item["side"], item["name"]): {key: item[key] for key in item if key not in ("dispersion", "verdict")}
+        (item["side"], item["name"]): {key: item[key] for key in item if key not in others}
         for item in report["variables"]
     }
 

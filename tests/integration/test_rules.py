@@ -264,6 +264,6 @@ def check_alerts(found: list[dict[str, Any]]) -> None:
         texts["description"],
     )
     assert re.search(
-        r"G \d+\.\d, its limit \d+\.\d; \d+ rows\. Group \S+ moved most, from \S+% to \S+% of rows\.$",
+        r"G \d+\.\d, its limit \d+\.\d; \d+ rows\. Moved most: \S+ to \S+, from \S+% to \S+% of rows\.$",
         texts["description"],
     )

@@ -118,6 +118,7 @@ def test_a_segment_and_a_pair_are_the_same_everywhere(tmp_path: Path, rng: np.ra
             kill(pid, server)
         prometheus.wait_scraped()
         assert exported(prometheus, baseline) == recount(baseline, rows)
+        wait_for(lambda: delivered(tmp_path / "records") == ROWS // BATCH, what="the records of killed workers")
 
         page = json.loads(fetch(f"{server.url}/boxkite/segments.json?by=country&window=24h").text)
         check_gauges(prometheus, page)
@@ -127,6 +128,11 @@ def test_a_segment_and_a_pair_are_the_same_everywhere(tmp_path: Path, rng: np.ra
     records = Records(tmp_path / "records").drift(baseline, by="country").to_dict()
     assert verdicts(records) == verdicts(page)
     assert numbers(records) == numbers(page)
+
+
+def delivered(folder: Path) -> int:
+    """Return the number of records in files."""
+    return sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.txt"))
 
 
 def kill(pid: int, server: Gunicorn) -> None:

@@ -40,6 +40,7 @@ def exported_text(directory: Path) -> str:
     actual = [0, 1] * 50
     scores = [number / 15 for number in numbers]
     decisions: dict[str, Any] = {"weights": {"x": 2, "output": 2}, "drift_sizes": {"x": 0.2, "output": 0.2}}
+    decisions["segments"] = ["c"]
     baseline = ModelMonitoringService.export_text(table, scores, directory / "b.prom", actual=actual, **decisions)
     service = ModelMonitoringService(baseline, sink=RecordingSink())
     service.log_outcome(service.log_prediction("body", [[1.0, "a"]], [0.5]), 1)

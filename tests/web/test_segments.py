@@ -174,8 +174,9 @@ def test_a_program_names_the_model_where_several_have_the_segments(baseline: Bas
             "There are no segments by 'age' of a model 'credit'. There are: 'country', 'sex'.",
         ),
         (f"{PAGE}&segment=DK", 404, "There is no segment 'DK' by 'country' of a model 'credit'."),
-        (f"{PAGE}&window=2h", 400, "'window' must be one of '5m', '1h', '24h', 'start', got '2h'."),
-        (f"{JSON}&window=", 400, "'window' must be one of '5m', '1h', '24h', 'start', got ''."),
+        (f"{PAGE}&window=2h", 400, "'window' must be one of '5m', '1h', '24h', or 'start', got '2h'."),
+        (f"{JSON}&window=", 400, "'window' must be one of '5m', '1h', '24h', or 'start', got ''."),
+        (f"{PAGE}&window=7d", 400, "'window' must be one of '5m', '1h', '24h', or 'start', got '7d'."),
         ("/boxkite/segments.json?by=Sex", 404, "There are no segments by 'Sex' of any model. Did you mean 'sex'?"),
     ],
 )

@@ -71,11 +71,16 @@ def test_drift_is_the_same(kinds: Any, stored: Any, kind: str, period: str) -> N
         compare_drift(kinds(kind).baseline, stored, kind, name, period)
 
 
+def without_notes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of a report without examples of invalid values: those are the first ones that were read."""
+    return [{name: value for name, value in row.items() if name != "note"} for row in rows]
+
+
 def compare_drift(baseline: Baseline, stored: Any, kind: str, name: str, period: str) -> None:
     lines, other = (Records(stored(kind, each), **PERIODS[period]) for each in ("lines", name))
     expected, found = lines.observed(baseline), other.observed(baseline)
     assert found[1].tolist() == expected[1].tolist()
-    assert plain(found[0].to_rows()) == plain(expected[0].to_rows())
+    assert plain(without_notes(found[0].to_rows())) == plain(without_notes(expected[0].to_rows()))
     assert found[0].window == expected[0].window
     assert str(found[2]) == str(expected[2])
     assert np.sum(expected[1]) > 100 or (kind, period) == ("derived", "version")
