@@ -100,11 +100,13 @@ def _normal(rng: np.random.Generator) -> Rows:
 
 
 def _census() -> Rows:
+    """Return the features of people; the codes of answers as numbers, -1 for none."""
     with np.load(bundled_folder() / "employment.npz", allow_pickle=False) as arrays:
-        columns = [
-            arrays[key] for key in arrays.files if key.startswith("feature:") and arrays[key].dtype.kind in "biuf"
-        ]
-    return np.stack(columns, axis=1).astype(np.float64)
+        columns = [arrays[key] for key in arrays.files if key.startswith("feature:")]
+    texts = (
+        np.where(np.char.isdigit(column), column, "-1") if column.dtype.kind == "U" else column for column in columns
+    )
+    return np.stack([column.astype(np.float64) for column in texts], axis=1)
 
 
 def _window(rng: np.random.Generator, rows: Rows, size: int) -> Rows:
