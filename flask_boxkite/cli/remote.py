@@ -6,7 +6,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
@@ -72,11 +72,20 @@ def fetch_json(url: str, *, window: str | None, token: str | None, most_bytes: i
         BoxkiteError: The page cannot be read, or is not a drift page.
     """
     text = _fetch(url, "drift.json", window, token, most_bytes)
+    return _content(url, text, _is_page)
+
+
+def _content(url: str, text: str, is_readable: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return the JSON of a page.
+
+    Raises:
+        BoxkiteError: It is the answer of something else.
+    """
     try:
         content = json.loads(text)
     except ValueError:
         content = None
-    if not _is_page(content):
+    if not is_readable(content):
         msg = f"'{url}' is not a drift page that this release can read. Give the address of the page itself."
         raise BoxkiteError(msg)
     page: dict[str, Any] = content
@@ -118,15 +127,7 @@ def fetch_segments(url: str, *, by: str, model: str | None, window: str | None, 
     """
     query = {"by": by} if model is None else {"by": by, "model": model}
     text = _fetch(url, "segments.json", window, token, query=query, quotes_reason=True)
-    try:
-        content = json.loads(text)
-    except ValueError:
-        content = None
-    if not _is_segmented(content):
-        msg = f"'{url}' is not a drift page that this release can read. Give the address of the page itself."
-        raise BoxkiteError(msg)
-    page: dict[str, Any] = content
-    return page
+    return _content(url, text, _is_segmented)
 
 
 def _is_segmented(content: Any) -> bool:
