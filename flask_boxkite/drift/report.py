@@ -25,7 +25,7 @@ from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift, finite_or_none
 from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
 from flask_boxkite.drift.wording import as_markdown, as_text
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.suggestion import item_named
 from flask_boxkite.values.unread import UnreadValue, listed_forms
 
 __all__ = ["DriftReport", "drift_report"]
@@ -66,11 +66,7 @@ class DriftReport:
         Raises:
             KeyError: There is none.
         """
-        for variable in self.variables:
-            if variable.name == name:
-                return variable
-        msg = f"No variable {name!r}. {suggestion(name, [variable.name for variable in self.variables])}"
-        raise KeyError(msg)
+        return item_named(name, self.variables, "variable")
 
     def __iter__(self) -> Iterator[VariableDrift]:
         return iter(self.variables)

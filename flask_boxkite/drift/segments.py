@@ -23,7 +23,7 @@ from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import group_name
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.suggestion import item_named
 
 __all__ = ["Segment", "SegmentJudge", "SegmentReport", "largest_first", "segment_texts", "verdict_dict"]
 
@@ -91,11 +91,7 @@ class SegmentReport:
         Raises:
             KeyError: There is none.
         """
-        for segment in self.segments:
-            if segment.name == name:
-                return segment
-        msg = f"No segment {name!r}. {suggestion(name, [segment.name for segment in self.segments])}"
-        raise KeyError(msg)
+        return item_named(name, self.segments, "segment")
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)

@@ -23,7 +23,7 @@ from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.performance_wording import as_markdown, as_text
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segmentation import Segmentation
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.suggestion import item_named
 
 __all__ = ["Counted", "SegmentPerformance", "SegmentPerformanceReport"]
 
@@ -86,11 +86,7 @@ class SegmentPerformanceReport:
         Raises:
             KeyError: There is none.
         """
-        for segment in self.segments:
-            if segment.name == name:
-                return segment
-        msg = f"No segment {name!r}. {suggestion(name, [segment.name for segment in self.segments])}"
-        raise KeyError(msg)
+        return item_named(name, self.segments, "segment")
 
     def __iter__(self) -> Iterator[SegmentPerformance]:
         return iter(self.segments)
