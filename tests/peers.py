@@ -105,6 +105,19 @@ def pandas_2_python() -> Path:
 
 
 @contextlib.contextmanager
+def dask_client() -> Iterator[Any]:
+    """Start a cluster of Dask with two processes."""
+    distributed = library("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
 def spark_session() -> Iterator[Any]:
     """Start Spark: a single thread, no servers, nothing compiled for so few rows."""
     require("java")

@@ -18,6 +18,7 @@ from flask_boxkite.records.archive import Records
 from flask_boxkite.records.compaction import Compaction, compact
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.segment_performance import SegmentPerformance, SegmentPerformanceReport
+from flask_boxkite.records.spark import SparkExecutor
 
 __all__ = [
     "Compaction",
@@ -27,5 +28,6 @@ __all__ = [
     "SegmentPerformance",
     "SegmentPerformanceReport",
     "SegmentReport",
+    "SparkExecutor",
     "compact",
 ]

@@ -29,32 +29,32 @@ from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import MISSING
-from flask_boxkite.outcomes.reader import outcome_reader
 from flask_boxkite.performance.challenge import ALPHA, ChallengeReport
 from flask_boxkite.performance.pair_reader import PairReader
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.alignment import aligner_of
 from flask_boxkite.records.challenging import Side, aligned_rows, challenged
-from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
+from flask_boxkite.records.columns import Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.compaction import check_arrow
-from flask_boxkite.records.counting import RecordCounter, SegmentOf, is_answered
-from flask_boxkite.records.decoding import Record, decoder
+from flask_boxkite.records.counting import RecordCounter, is_answered
+from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.folders import Folders, Location, RecordFile
 from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
 from flask_boxkite.records.grouping import Grouping
-from flask_boxkite.records.joining import Joining
+from flask_boxkite.records.job import Counting, CountingJob
 from flask_boxkite.records.outcome_models import listed, warn_of_other_models
 from flask_boxkite.records.outcome_rows import has_column, outcome_rows
 from flask_boxkite.records.pairing import Answers, ValueOf
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
-from flask_boxkite.records.reading import read_records
+from flask_boxkite.records.reader import Reader
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segment_performance import Counted, SegmentPerformanceReport
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
+from flask_boxkite.records.shares import Executor, count_shares
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.layout import Layout
@@ -88,6 +88,10 @@ class Records:
         slack_seconds: Greatest distance of a record's time from the minute in its file's name. Fluent Bit names a file
             by its first record: after an outage of an hour, the distance may be hours.
         options: Options for fsspec, such as credentials.
+        executor: Executor that counts the files for `drift` and `performance` in several processes, with the same
+            numbers: a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, or a
+            `SparkExecutor`. Its processes need this package, and the files
+            at the same location. None for this process alone.
 
     Raises:
         BoxkiteError: A bound is not a time, the slack is negative, or the URL cannot be read.
@@ -104,11 +108,13 @@ class Records:
         fingerprint: str | None = None,
         slack_seconds: float = SLACK_SECONDS,
         options: Mapping[str, Any] | None = None,
+        executor: Executor | None = None,
     ) -> None:
         _check("slack_seconds", slack_seconds, "a number >= 0", is_valid=slack_seconds >= 0)
         self._wanted = Filter(Period.of(start, end), model, version, fingerprint)
         self._folder = Folders(location, options or {})
         self._slack_seconds = slack_seconds
+        self._executor = executor
         self._counts = ReadCounts()
 
     def __repr__(self) -> str:
@@ -327,13 +333,11 @@ class Records:
         self, baseline: Baseline, by: str | None, most_segments: int = 1, *, is_trained: bool = False
     ) -> tuple[RecordCounter, Period]:
         """Count in the cells of a baseline, by segment, of the baseline if it has them; return the period too."""
-        segmentation = None if by is None else Segmentation(by, baseline, least=most_segments, is_trained=is_trained)
-        others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)
-        counter = RecordCounter(baseline, span.end, others, segmentation)
-        self._count(counter, baseline, files, may_be_several=by == "model")
-        return counter, self._wanted.period.bounded_by(span)
+        job = CountingJob(baseline, span.end, by, most_segments, is_trained)
+        counting = self._count(job, files)
+        return counting.counter, self._wanted.period.bounded_by(span)
 
     def count_into(self, counter: RecordCounter) -> None:
         """Count all records, of one model, with a counter of the caller.
@@ -345,35 +349,20 @@ class Records:
             counter.add(chunk)
             self._model()
 
-    def _count(
-        self,
-        counter: RecordCounter,
-        baseline: Baseline,
-        files: Sequence[RecordFile],
-        joining: Joining | None = None,
-        *,
-        may_be_several: bool = False,
-    ) -> None:
-        names = counter.aligner.features
-        if not any(file.unit for file in files):  # lines need no pyarrow
-            for chunk in self._chunks(names, files=files):
-                counter.add(chunk)
-                if joining is not None:
-                    joining.add(chunk, counter.aligner)
-                self._model(may_be_several=may_be_several)
-            return
-        check_arrow()
-        from flask_boxkite.records.parquet.group_counter import GroupCounter
-
-        groups = GroupCounter(counter, baseline, decoder(names), joining)
-        for piece in self._pieces(names, files, groups.takes):
-            if isinstance(piece, list):
-                counter.add(piece)
-                if joining is not None:
-                    joining.add(piece, counter.aligner)
-            else:
-                groups.add(piece)
-            self._model(may_be_several=may_be_several)
+    def _count(self, job: CountingJob, files: Sequence[RecordFile]) -> Counting:
+        """Count the records of some files, here or in the processes of the executor."""
+        counting = Counting(job)
+        if self._executor is None:
+            for piece in self._pieces(counting.counter.aligner.features, files, counting.takes):
+                counting.add(piece)
+                self._model(may_be_several=job.by == "model")
+            return counting
+        self._counts = ReadCounts()
+        for counted, counts in count_shares(self._executor, self._reader, job, files):
+            self._counts.join(counts)
+            self._model(may_be_several=job.by == "model")
+            counting.join(counted)
+        return counting
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
         """Return the model of the records; None if there are no records, or if they are of several models."""
@@ -467,27 +456,22 @@ class Records:
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         known = _loaded(baseline)
-        reader = outcome_reader(known)
-        if reader is None:
+        if known.validation is None:
             msg = (
                 "The baseline has no actual values. Write one with export_text(..., actual=...), of rows that the "
                 "model was not fitted to."
             )
             raise BoxkiteError(msg)
-        segmentation = None if by is None else Segmentation(by, known, least=most_segments)
-        others = segmentation.others if segmentation else ()
         is_with_outcomes = False
-        if by is not None and others and outcomes is not None:
+        if by is not None and outcomes is not None and Segmentation(by, known).others:
             is_with_outcomes, outcomes = has_column(outcomes, by)
-        named = () if outcomes is None else outcome_rows(outcomes, key, actual)
-        joining = Joining(known, reader, named, key, segmentation, others)
+        named = () if outcomes is None else tuple(outcome_rows(outcomes, key, actual))
 
         files = self._files()
         span = self._span(files)
-        # Rows with other features are counted one by one.
-        segment_of: SegmentOf | None = segmentation or (_of_one_segment if joining.others else None)
-        counter = RecordCounter(known, span.end, joining.others, segment_of)
-        self._count(counter, known, files, joining, may_be_several=by == "model")
+        counting = self._count(CountingJob(known, span.end, by, most_segments, outcomes=named, key=key), files)
+        counter, joining = counting.counter, counting.joining
+        assert joining is not None
         joining.hidden.check()
         if is_with_outcomes and counter.segments.keys() == {MISSING}:
             msg = (
@@ -500,10 +484,10 @@ class Records:
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
         warn_of_other_models(joining.models, {model})
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
-        if segmentation is None:
+        if counting.segmentation is None:
             whole = counted.cells(counter.segments.get(""), joining.classes)
             return counted.report(whole, joining.cells(model), alpha)
-        return counted.by_segment(segmentation, by or "", counter.segments, joining, alpha, most_segments)
+        return counted.by_segment(counting.segmentation, by or "", counter.segments, joining, alpha, most_segments)
 
     def challenge(
         self,
@@ -759,16 +743,16 @@ class Records:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self._folder, self._wanted, self._slack_seconds)
+
     def _chunks(
         self, names: Sequence[str] | None, *, is_whole: bool = False, files: Sequence[RecordFile] | None = None
     ) -> Iterator[list[Record]]:
         """Begin a new reading."""
         files = self._files() if files is None else files
-        if any(file.unit for file in files):
-            return cast("Iterator[list[Record]]", self._pieces(names, files, None, is_whole=is_whole))
-        self._counts = counts = ReadCounts()
-        decode = decoder(names, is_whole=is_whole)
-        return read_records(self._folder, files, decode, self._wanted, counts, _width(names))
+        return cast("Iterator[list[Record]]", self._pieces(names, files, None, is_whole=is_whole))
 
     def _pieces(
         self,
@@ -779,27 +763,17 @@ class Records:
         is_whole: bool = False,
     ) -> Iterator[list[Record] | Group]:
         """Begin a new reading, in which groups of Parquet files come as columns where *takes* says so."""
-        check_arrow()
-        from flask_boxkite.records.parquet.stream import read_mixed
-
-        self._counts = counts = ReadCounts()
-        decode = decoder(names, is_whole=is_whole)
-        slack = self._wanted.period.widened(self._slack_seconds)
-        return read_mixed(self._folder, files, decode, self._wanted, counts, slack, _width(names), takes)
+        self._counts = ReadCounts()
+        return self._reader.read(names, files, self._counts, takes, is_whole=is_whole)
 
     def _files(self) -> list[RecordFile]:
-        return self._folder.files(self._wanted.period, self._slack_seconds)
+        return self._reader.files()
 
     def _span(self, files: Sequence[RecordFile]) -> Period:
         """Return the part of the period that has files."""
         if not files:
             return self._wanted.period
         return self._wanted.period.within(Period(files[0].minute, max(file.end for file in files)))
-
-
-def _width(names: Sequence[str] | None) -> int:
-    """Return the number of values that are made of each row."""
-    return 1 if names is None else len(names) + len(FIELDS)
 
 
 def _with_times(table: Any, name: str) -> Any:
@@ -810,11 +784,6 @@ def _with_times(table: Any, name: str) -> Any:
     microseconds = [None if value is None else round(value * 1e6) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
-
-
-def _of_one_segment(*row: object) -> str:
-    """Return the name of the only segment."""
-    return ""
 
 
 def _loaded(baseline: AnyBaseline) -> Baseline:

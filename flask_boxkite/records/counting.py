@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress, zip_longest
@@ -37,7 +37,7 @@ from flask_boxkite.records.parquet.counting import ColumnRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
 from flask_boxkite.values.unread import Examples, UnreadValue
 
-__all__ = ["CountedRows", "RecordCounter", "SegmentOf", "is_answered", "slot_begin"]
+__all__ = ["CountedRows", "RecordCounter", "SegmentOf", "Tallies", "is_answered", "slot_begin"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 """Names the segment of a row from its record, its features and its outputs, either of which may be None."""
@@ -76,6 +76,21 @@ class CountedRows:
     def at(self, first: float, last: float) -> None:
         """Note the times of some rows."""
         self.first, self.last = min(self.first, first), max(self.last, last)
+
+
+@dataclass
+class Tallies:
+    """The counts of one counter.
+
+    Attributes:
+        segments: Counts of answered rows, by segment.
+        failed: Counts of failed rows, in the order of the model's cells.
+        unread: Examples of values that count as invalid, by side and name of the variable.
+    """
+
+    segments: dict[str, SegmentCounts]
+    failed: NDArray[np.int64]
+    unread: dict[tuple[str, str], Examples]
 
 
 class RecordCounter:
@@ -140,17 +155,37 @@ class RecordCounter:
         """Examples of values that count as invalid, by side and name of the variable."""
         return {key: item.found for key, item in self._unread.items() if item.found}
 
+    @property
+    def tallies(self) -> Tallies:
+        """The counts so far, for a counter in another process."""
+        return Tallies(self.segments, self._failed.cells, self._unread)
+
+    def join(self, tallies: Tallies, named: Callable[[str], str]) -> None:
+        """Add the counts of another counter of the same kind.
+
+        Args:
+            tallies: Its counts.
+            named: Returns the name of a segment here.
+        """
+        for segment, counts in tallies.segments.items():
+            self._add_to(named(segment), counts)
+        self._failed.join(tallies.failed)
+        for key, examples in tallies.unread.items():
+            self._unread[key].join(examples)
+
+    def _add_to(self, segment: str, counts: SegmentCounts) -> None:
+        if segment in self.segments:
+            self.segments[segment].add(counts)
+        else:
+            self.segments[segment] = counts
+
     def add(self, records: Sequence[Record]) -> None:
         """Count some records."""
         if not _ANSWERED.issuperset(map(_status, records)):
             self._add_failed([record for record in records if record.status == FAILED])
             records = [record for record in records if is_answered(record)]
 
-        by_slot: defaultdict[float, list[Record]] = defaultdict(list)
-        for record, seconds in zip(records, map(_created_at, records), strict=True):
-            by_slot[self.slot_of(seconds)].append(record)
-
-        for begins, group in by_slot.items():
+        for begins, group in self._by_slot(records).items():
             parts: defaultdict[str, CountedRows] = defaultdict(CountedRows)
             if self.segment_of is None:
                 times = list(map(_created_at, group))
@@ -161,6 +196,17 @@ class RecordCounter:
                     self._split(record, parts)
             for segment, part in parts.items():
                 self.count(segment, begins, part)
+
+    def _by_slot(self, records: Sequence[Record]) -> Mapping[float, Sequence[Record]]:
+        """Return the records of each slot, by its beginning."""
+        times = list(map(_created_at, records))
+        slots = {seconds: self.slot_of(seconds) for seconds in set(times)}
+        if len(set(slots.values())) == 1:  # as of all records of a minute that is over for a day
+            return {slots[times[0]]: records}
+        found: defaultdict[float, list[Record]] = defaultdict(list)
+        for record, seconds in zip(records, times, strict=True):
+            found[slots[seconds]].append(record)
+        return found
 
     @property
     def failures(self) -> Failures:
@@ -232,10 +278,7 @@ class RecordCounter:
         pairs = _NO_PAIRS if self._pairs is None else self._count_pairs(part)
         slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares, pairs)
         counts = SegmentCounts(cells[: self._cells], {begins: slot}, part.rows, part.last)
-        if segment in self.segments:
-            self.segments[segment].add(counts)
-        else:
-            self.segments[segment] = counts
+        self._add_to(segment, counts)
 
     def _count_pairs(self, part: CountedRows) -> NDArray[np.int64]:
         assert self._pairs is not None

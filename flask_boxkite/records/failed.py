@@ -46,6 +46,15 @@ class FailedRows:
             for cell, amount in self._translated.increments(answered).amounts:
                 self._cells[cell] += amount
 
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """The counts so far, in the order of the model's cells."""
+        return self._cells
+
+    def join(self, cells: NDArray[np.int64]) -> None:
+        """Add the `cells` of another counter."""
+        self._cells += cells
+
     def beside(self, answered: NDArray[np.int64]) -> Failures:
         """Return the features that were odd, beside answered rows.
 

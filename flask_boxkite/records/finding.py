@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from flask_boxkite.naming import REDACTED
@@ -15,9 +16,22 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.keys import IDS, given_key, keys_of
 from flask_boxkite.records.outcome_rows import OutcomeRow
 
-__all__ = ["OutcomeFinder"]
+__all__ = ["Notes", "OutcomeFinder"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Notes(Generic[T]):
+    """Predictions that outcomes have found.
+
+    Attributes:
+        found: Time in Unix seconds, and a note, of the last prediction of each key.
+        of_one_row: Ids of predictions of one row whose outcomes name row 0.
+    """
+
+    found: dict[str, tuple[float, T]]
+    of_one_row: list[str]
 
 
 class OutcomeFinder(Generic[T]):
@@ -48,6 +62,7 @@ class OutcomeFinder(Generic[T]):
         self._outcomes: dict[str, list[OutcomeRow]] = {}
         self.models: Counter[str] = Counter()
         self._found: dict[str, tuple[float, T]] = {}
+        self._of_one_row: list[str] = []
 
         for outcome in outcomes:
             text = given_key(outcome.key, key)
@@ -83,6 +98,19 @@ class OutcomeFinder(Generic[T]):
         """Take outcomes of row 0 of a prediction of one row for outcomes of the prediction."""
         if (outcomes := self._outcomes.pop(f"{id_}/0", None)) is not None and id_ is not None:
             self._outcomes.setdefault(id_, []).extend(outcomes)
+            self._of_one_row.append(id_)
+
+    @property
+    def notes(self) -> Notes[T]:
+        """The predictions so far."""
+        return Notes(self._found, self._of_one_row)
+
+    def join(self, notes: Notes[T]) -> None:
+        """Add the notes on records that stand behind these."""
+        for id_ in notes.of_one_row:
+            self._join_row_zero(id_)
+        for name, (seconds, item) in notes.found.items():
+            self.note(name, seconds, item)
 
     def nameless(self, model: str) -> int:
         """Return the number of outcomes of a model that have no key."""

@@ -55,6 +55,12 @@ class Hidden:
         """Count rows of which neither key nor output is hidden."""
         self._rows += rows
 
+    def join(self, other: Hidden) -> None:
+        """Add the counts of another reading."""
+        self._rows += other._rows
+        self._keys += other._keys
+        self._outputs += other._outputs
+
     def check(self) -> None:
         """Warn if some keys or outputs are hidden.
 

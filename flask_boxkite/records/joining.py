@@ -6,7 +6,8 @@ The rules of `finding` hold. A prediction counts once: with the first outcome of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
@@ -20,13 +21,28 @@ from flask_boxkite.outcomes.reader import OutcomeReader
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import SegmentOf, is_answered
 from flask_boxkite.records.decoding import Record
-from flask_boxkite.records.finding import OutcomeFinder
+from flask_boxkite.records.finding import Notes, OutcomeFinder
 from flask_boxkite.records.hidden import Hidden, hides
 from flask_boxkite.records.outcome_rows import OutcomeRow
 
-__all__ = ["Joining"]
+__all__ = ["Joined", "Joining"]
 
 _UNKNOWN, _REPEATED, _INVALID = map(REJECTIONS.index, ("unknown", "repeated", "invalid"))
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Predictions of one reading.
+
+    Attributes:
+        notes: Number that stands for the output, and segment, of each prediction that an outcome names.
+        by_class: Answered rows by predicted class, of each segment.
+        hidden: Rows whose key or output is hidden.
+    """
+
+    notes: Notes[tuple[float, str]]
+    by_class: dict[str, NDArray[np.int64]]
+    hidden: Hidden
 
 
 class Joining:
@@ -127,6 +143,25 @@ class Joining:
         if self._segment_of is None:
             return [""] * len(outputs)
         return [self._segment_of(record, row, output) for row, output in zip_longest(features, outputs)]
+
+    @property
+    def found(self) -> Joined:
+        """The predictions so far, for a joining in another process."""
+        return Joined(self._finder.notes, dict(self._by_class), self.hidden)
+
+    def join(self, found: Joined, named: Callable[[str], str]) -> None:
+        """Add the predictions of records behind these.
+
+        Args:
+            found: Predictions that another joining of the same outcomes has found.
+            named: Returns the name of a segment here.
+        """
+        notes = found.notes.found.items()
+        here = {name: (seconds, (value, named(segment))) for name, (seconds, (value, segment)) in notes}
+        self._finder.join(replace(found.notes, found=here))
+        for segment, cells in found.by_class.items():
+            self._by_class[named(segment)] += cells
+        self.hidden.join(found.hidden)
 
     def cells(self, model: str) -> NDArray[np.int64]:
         """Return the counts of the outcomes; those that have found no record so far are ``unknown``.

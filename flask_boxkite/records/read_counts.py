@@ -60,13 +60,14 @@ class ReadCounts:
 
     def add(self, records: list[Record]) -> None:
         """Count some of the remaining records."""
-        self.records += len(records)
-        rows = list(map(_rows, records))
-        self.rows += sum(rows)
-        for (baseline, count), number in Counter(zip(map(_baseline, records), rows, strict=True)).items():
-            self.rows_by_baseline[_bounded(baseline, self.rows_by_baseline)] += count * number
-        for model in set(map(_model, records)):
-            self.models.add(_bounded(model, self.models))
+        rows, baselines = list(map(_rows, records)), list(map(_baseline, records))
+        rows_by_baseline: Counter[str | None] = Counter()
+        if len(set(baselines)) == 1:
+            rows_by_baseline[baselines[0]] = sum(rows)
+        else:
+            for baseline, count in zip(baselines, rows, strict=True):
+                rows_by_baseline[baseline] += count
+        self.add_rows(len(records), rows_by_baseline, set(map(_model, records)))
 
     def add_rows(self, records: int, rows_by_baseline: Mapping[str | None, int], models: Iterable[str | None]) -> None:
         """Count remaining records, of which the rows are known by baseline."""
@@ -76,6 +77,14 @@ class ReadCounts:
             self.rows_by_baseline[_bounded(baseline, self.rows_by_baseline)] += rows
         for model in models:
             self.models.add(_bounded(model, self.models))
+
+    def join(self, other: ReadCounts) -> None:
+        """Add the counts of the reading of other files."""
+        self.files += other.files
+        self.vanished += other.vanished
+        self.damaged.update(other.damaged)
+        self.duplicates += other.duplicates
+        self.add_rows(other.records, other.rows_by_baseline, other.models)
 
     @property
     def damage(self) -> str:

@@ -7,7 +7,9 @@ MiB and 2,000,000 values, which take 300 MB; a larger line is damage.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 
 from msgspec import Struct
@@ -21,12 +23,15 @@ from flask_boxkite.records.read_counts import EMPTY, NO_RECORD, ROWS, TOO_DEEP, 
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.values.conversion import DEEPEST, is_too_deep
 
-__all__ = ["decoded", "most_rows_of", "parts_of", "read_records"]
+__all__ = ["decoded", "most_rows_of", "no_collection", "parts_of", "read_records"]
 
 NewOnes = Callable[[list[Record], ReadCounts], list[Record]]
 
 _FEW_ROWS = 30
 """Number of rows that every record can hold, because its ids alone have twice as many bytes."""
+
+_AT_ONCE = 20
+"""Lines that are looked at together; the fewer, the more brackets each may have."""
 
 # Every record begins so. A full disk leaves the beginning of a line, and a whole line behind it.
 _BEGINNING = b'{"entity_id":'
@@ -44,6 +49,7 @@ def read_records(
     width: int = 1,
     limits: LineLimits = LINE_LIMITS,
     new_lines: NewOnes | None = None,
+    seen: set[bytes] | None = None,
 ) -> Iterator[list[Record]]:
     """Yield the records of some files, some at a time.
 
@@ -56,13 +62,14 @@ def read_records(
         width: Number of values that the caller makes of each row; it bounds the records that come at once.
         limits: Limits of the bytes in memory.
         new_lines: Function that returns the records which did not come before, and counts the others; None to compare
-            these files alone.
+            these files and *seen* alone.
+        seen: Ids that were read before, to which the ones of these files are added; None for none.
 
     Raises:
         BoxkiteError: A file cannot be read.
     """
-    seen: set[bytes] = set()
-    only_new = new_lines or (lambda records, counts: new_ones(records, seen, counts))
+    known: set[bytes] = set() if seen is None else seen
+    only_new = new_lines or (lambda records, counts: new_ones(records, known, counts))
     most_rows = most_rows_of(width)
     for lines in lines_of(folder, files, counts, limits):
         chunk = only_new(wanted.of(decoded(lines, decode, counts, most_rows)[1]), counts)
@@ -87,12 +94,13 @@ def decoded(
         most_rows: Most rows of a record.
     """
     try:
-        records = list(map(decode, lines))
+        with no_collection():
+            records = list(map(decode, lines))
     except UNREADABLE:
         pairs = [pair for line in lines if (pair := _decoded(line, decode, counts)) is not None]
         lines, records = [line for line, _ in pairs], [record for _, record in pairs]
     has_few_rows = max(map(_rows, records), default=1) <= min(_FEW_ROWS, most_rows)
-    if has_few_rows and not any(line.count(b"[") + line.count(b"{") > DEEPEST for line in lines):
+    if has_few_rows and not _may_be_deep(lines):
         return lines, records
     sound: tuple[list[bytes], list[Record]] = [], []
     for line, record in zip(lines, records, strict=True):
@@ -103,6 +111,32 @@ def decoded(
             counts.damaged[fault] += 1
 
     return sound
+
+
+def _may_be_deep(lines: list[bytes]) -> bool:
+    """Say whether a line may be nested too deeply; False if there are too few brackets.
+
+    A few lines are looked at together, which is four times as fast as one by one: as each of them opens at least one
+    object, none has more brackets than all beyond the number of the others.
+    """
+    for start in range(0, len(lines), _AT_ONCE):
+        some = lines[start : start + _AT_ONCE]
+        joined = b"".join(some)
+        if joined.count(b"[") + joined.count(b"{") - (len(some) - 1) > DEEPEST:
+            return True
+    return False
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Have Python look for no garbage, which in the thousands of lists of a chunk takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _fault(line: bytes, record: Record, most_rows: int) -> str | None:

@@ -102,6 +102,10 @@ class Segmentation:
         """Return the segment of a row."""
         return self._known_label(self._label(self._value(record, row, output)))
 
+    def here(self, segment: str) -> str:
+        """Return the name of a segment that another segmentation of the same kind has named."""
+        return segment if segment == RARE else self._known_label(segment)
+
     def _known_label(self, label: str) -> str:
         if label not in self._known:
             if len(self._known) >= self._most:

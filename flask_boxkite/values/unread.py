@@ -7,6 +7,7 @@ their comma and sign to people who may not see values of users. Words that stand
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -91,6 +92,12 @@ class Examples:
     def __init__(self) -> None:
         self.count = 0
         self.found: list[UnreadValue] = []
+
+    def join(self, other: Examples) -> None:
+        """Add the examples of further values."""
+        self.count += other.count
+        new = (each for each in other.found if all(each[:2] != known[:2] for known in self.found))
+        self.found += islice(new, MOST_EXAMPLES - len(self.found))
 
     def note(self, value: Any, *, is_derived: bool = False) -> None:
         """Count a value; the first ones of each kind or form become examples."""

@@ -508,6 +508,8 @@ def test_damaged_counts_are_left_out(world: World, tmp_path: Path) -> None:
         "--records x --baseline y --by z --format html",
         "--url http://x --model m --format html",
         "--state-dir x --window 2h",
+        "--state-dir x --workers 2",
+        "--records x --baseline y --workers 0",
         "--state-dir x --alpha 0",
         "--state-dir x --alpha nan",
         "--url http://x --alpha 0.1",
@@ -529,6 +531,12 @@ def test_records_give_what_the_api_gives(world: World) -> None:
     assert (model["model"], model["version"]) == ("credit", "7")
     assert distances(model["drift"]["variables"]) == distances(counted(world))
     assert moved(model["drift"]["variables"]) == {"age", "kids"}
+
+
+def test_several_processes_count_the_same(world: World) -> None:
+    words = ["drift", "--records", world.records, "--baseline", world.baseline]
+    alone, shared = (run(*words, *more, cwd=world.directory).stdout for more in ([], ["--workers", "2"]))
+    assert shared == alone != ""
 
 
 def test_html_of_records_has_what_the_server_says(world: World) -> None:

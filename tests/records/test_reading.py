@@ -22,6 +22,7 @@ from flask_boxkite.records.lines import LineLimits
 from flask_boxkite.records.period import Period
 from flask_boxkite.records.reading import read_records
 from flask_boxkite.records.selection import Filter
+from flask_boxkite.values.conversion import DEEPEST
 from tests.records.archives import record, write
 
 
@@ -79,6 +80,19 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
     )
     assert [item.features for chunk in chunks for item in chunk] == [[1.0], [2.0], [3.0]]
     assert counts.damaged == {"no_record": 1, "empty": 2}
+
+
+@pytest.mark.parametrize("place", [0, 1, 19, 20, 41])
+def test_a_record_beyond_the_depth_is_seen_wherever_it_stands(tmp_path: Path, place: int) -> None:
+    def nested(depth: int) -> Any:
+        return 1.0 if not depth else [nested(depth - 1)]
+
+    lines = [record([1.0]) for _ in range(42)]
+    for depth, damaged in ((DEEPEST, {}), (DEEPEST + 1, {"too_deep": 1})):
+        write(tmp_path / str(depth), *lines[:place], record(nested(depth)), *lines[place:])
+        records = Records(tmp_path / str(depth))
+        assert len(list(records)) == 43 - len(damaged)
+        assert records.counts.damaged == damaged
 
 
 @pytest.mark.parametrize("chunk_bytes", [64, 100, 1 << 20])

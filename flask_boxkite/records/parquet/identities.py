@@ -7,33 +7,44 @@ has records of the same minutes.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import compress
 from operator import attrgetter
 
 import numpy as np
 
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.duplicates import keys_of_ids, new_ones
+from flask_boxkite.records.folders import RecordFile
 from flask_boxkite.records.parquet.part import Group, Part
 from flask_boxkite.records.read_counts import ReadCounts
 
-__all__ = ["Identities"]
+__all__ = ["Identities", "Opened"]
+
+Opened = Callable[[RecordFile], "Part | None"]
 
 _MINUTE = 60
 _entity_id, _created_at = map(attrgetter, ("entity_id", "created_at"))
 
 
 class Identities:
-    """The records that were read so far."""
+    """The records that were read so far, here or in another process.
 
-    def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+    Args:
+        seen: Ids of lines that were read, to which new ones are added.
+        others: Parts that another process reads.
+        opened: Function that opens such a part, or returns None if it cannot be read.
+    """
+
+    def __init__(self, seen: set[bytes], others: Sequence[RecordFile] = (), opened: Opened | None = None) -> None:
+        self._seen = seen
         self._minutes: set[int] = set()
         self._parts: list[Part] = []
+        self._others, self._opened = list(others), opened
 
     def new_lines(self, records: list[Record], counts: ReadCounts) -> list[Record]:
         """Return the records of lines that are new; count the others."""
-        if records and self._parts:
+        if records and (self._parts or self._others):
             times = list(map(_created_at, records))
             if others := list(self._overlapping(min(times), max(times))):
                 keys = keys_of_ids(list(map(_entity_id, records)))
@@ -89,9 +100,19 @@ class Identities:
 
     def _overlapping(self, first: float, last: float, unit: str = "") -> Iterator[frozenset[bytes]]:
         """Yield the ids that parts of other units have in a time."""
+        self._open_others(first, last)
         for part in self._parts:
             if part.file.unit != unit and part.file.minute <= last and part.file.end > first:
                 yield from part.ids_between(first // _MINUTE * _MINUTE, last // _MINUTE * _MINUTE + _MINUTE)
+
+    def _open_others(self, first: float, last: float) -> None:
+        """Open the other parts of a time, each once."""
+        if self._opened is None:
+            return
+        is_needed = [file.minute <= last and file.end > first for file in self._others]
+        found = [self._opened(file) for file in compress(self._others, is_needed)]
+        self._parts += [part for part in found if part is not None]
+        self._others = [file for file, is_own in zip(self._others, is_needed, strict=True) if not is_own]
 
     def _has_lines(self, group: Group) -> bool:
         """Say whether lines had records of the minutes of a group."""

@@ -43,6 +43,8 @@ def read_mixed(
     damage_period: Period,
     width: int = 1,
     takes: Takes | None = None,
+    seen: set[bytes] | None = None,
+    others: Sequence[RecordFile] = (),
 ) -> Iterator[list[Record] | Group]:
     """Yield the records of lines, and of parts, some at a time.
 
@@ -55,11 +57,13 @@ def read_mixed(
         damage_period: Period of the files whose damage counts.
         width: Number of values that the caller makes of each row of a line.
         takes: Function that says which groups come as columns; None for none.
+        seen: Ids of lines that were read before, to which the ones of these lines are added; None for none.
+        others: Parts that another process reads: a record in one of them does not come.
 
     Raises:
         BoxkiteError: A file cannot be read.
     """
-    identities = Identities()
+    identities = Identities(set() if seen is None else seen, others, lambda file: _opened(folders, file, ReadCounts()))
     lines_left = sum(not file.unit for file in files)
     try:
         for is_part, some in groupby(files, lambda file: bool(file.unit)):

@@ -6,16 +6,24 @@ Prints the seconds and the peak of resident memory in MiB, as JSON.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from itertools import count as counting
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 from workload import feature_names, rows, score
 
 FEATURES = 10
 FLUSHED_AT_ONCE = 20_000
+LINES_OF_A_FILE = 25_000
+"""Lines that a process writes in a minute at 400 predictions a second."""
+
 BASELINE = "histogram.prom"
 
 
@@ -38,6 +46,19 @@ def write(directory: Path, count: int) -> None:
             assert service.flush(60) == 0
     assert service.flush(60) == 0
     service.close()
+    for path in (directory / "records").rglob("*.txt"):
+        split(path)
+
+
+def split(path: Path) -> None:
+    """Replace the file of a minute by those that several processes would have written."""
+    with path.open("rb") as file:
+        for number in counting():
+            lines = list(islice(file, LINES_OF_A_FILE))
+            if not lines:
+                break
+            path.with_name(f"{path.stem}-{number}.txt").write_bytes(b"".join(lines))
+    path.unlink()
 
 
 def compact_all(directory: Path, count: int) -> dict[str, float]:
@@ -63,6 +84,16 @@ def read_with_ours(directory: Path, count: int, folder: str = "records") -> None
     assert len(report.variables) == FEATURES + 1
 
 
+def read_with_all_processors(directory: Path, count: int, folder: str = "records") -> None:
+    """Report the same, counted in a process for each processor."""
+    from flask_boxkite.records import Records
+
+    records = Records(directory / folder, executor=executor)
+    report = records.drift(directory / BASELINE)
+    assert records.counts.rows == count
+    assert len(report.variables) == FEATURES + 1
+
+
 def read_with_polars(directory: Path, count: int) -> None:
     """Read the same fields with an engine, and ask it for no more than the mean of each."""
     import polars as pl
@@ -79,6 +110,11 @@ def read_parquet(directory: Path, count: int) -> None:
     read_with_ours(directory, count, "parquet")
 
 
+def read_parquet_with_all_processors(directory: Path, count: int) -> None:
+    """Report the same of Parquet, counted in a process for each processor."""
+    read_with_all_processors(directory, count, "parquet")
+
+
 def read_parquet_with_polars(directory: Path, count: int) -> None:
     """Read the same columns of Parquet with an engine, and ask it for no more than the mean of each."""
     import polars as pl
@@ -93,8 +129,10 @@ SIDES = {
     "write": write,
     "compact": compact_all,
     "ours": read_with_ours,
+    "shared": read_with_all_processors,
     "polars": read_with_polars,
     "parquet": read_parquet,
+    "shared-parquet": read_parquet_with_all_processors,
     "polars-parquet": read_parquet_with_polars,
 }
 
@@ -103,8 +141,14 @@ if __name__ == "__main__":
     import_module("polars" if "polars" in what else "flask_boxkite.records")  # measured by the comparison "import"
     if "parquet" in what:
         import_module("pyarrow.parquet")
-    begin = time.perf_counter()
-    more = SIDES[what](directory, count) or {}
-    seconds = time.perf_counter() - begin
+    processes = os.cpu_count() or 1
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=import_module, initargs=["flask_boxkite.records.parquet.counting"]
+    ) as executor:
+        if "shared" in what:
+            list(executor.map(time.sleep, [1.0] * processes))  # so that each has begun
+        begin = time.perf_counter()
+        more = SIDES[what](directory, count) or {}
+        seconds = time.perf_counter() - begin
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "mib": mib, **more}))

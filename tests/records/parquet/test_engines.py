@@ -17,7 +17,7 @@ import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records import Records, compact
+from flask_boxkite.records import Records, SparkExecutor, compact
 from tests import peers
 from tests.records.archives import record, write
 
@@ -167,6 +167,13 @@ def test_engines_that_read_only_parquet_say_so(place: Path, trained: Baseline, e
             BoxkiteError, match=rf"'{engine}' reads Parquet of one baseline. Compact the records with it"
         ):
             Records(place / location, model=model).to_frame(engine, trained)
+
+
+def test_spark_counts_the_same(place: Path, trained: Baseline, spark: Any) -> None:
+    alone, shared = Records(place, model="007"), Records(place, model="007", executor=SparkExecutor(spark))
+    assert shared.observed(trained)[1].tolist() == alone.observed(trained)[1].tolist()
+    assert shared.counts == alone.counts
+    assert alone.counts.duplicates > 0
 
 
 def test_a_filter_finds_all_numbers(place: Path, trained: Baseline) -> None:

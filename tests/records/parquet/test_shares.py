@@ -1,0 +1,122 @@
+"""Records that several processes count, with the same numbers as one process."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_boxkite import Baseline
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records import Records
+from tests import peers
+from tests.records.archives import record, write
+from tests.records.parquet.kinds import KINDS, STORES, Kind, store
+
+COLUMNS = {"numbers": ["age", "server_id", "more"], "mixed": ["city", "part"], "classes": ["far"], "derived": ["age"]}
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Kind]:
+    return cache(lambda name: KINDS[name](tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, kinds: Callable[[str], Kind]) -> Callable[[str, str], Any]:
+    return cache(lambda kind, name: store(kinds(kind), name, tmp_path_factory.mktemp(f"{kind}-{name}")))
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def everything(records: Records, kind: Kind, columns: list[str]) -> Iterator[Any]:
+    """Yield all that is counted of records, in forms that compare."""
+    known = kind.baseline
+    report, cells, failures = records.observed(known)
+    yield [{**row, "note": None} for row in report.to_rows()]  # notes name the values that were read first
+    yield cells.tolist(), str(failures), report.window
+    counts = records.counts
+    yield counts.records, counts.rows, counts.duplicates, counts.damaged, counts.rows_by_baseline, counts.models
+    for by in columns:
+        yield records.drift(known, by=by).to_rows()
+    if known.validation is not None:
+        names = [f"{item['entity_id']}{end}" for number, item in enumerate(kind.records) for end in ENDS[number % 3]]
+        actual = ["low", "mid", "high", "low"] if columns == COLUMNS["classes"] else [0, 1, 1, 0]
+        outcomes = {"entity_id": names, "actual": [actual[place % 4] for place in range(len(names))]}
+        yield records.performance(known, outcomes=outcomes, key="entity_id").to_dict()
+        by = columns[0]
+        yield records.performance(known, outcomes=outcomes, key="entity_id", by=by).to_dict()
+        yield records.performance(known).to_dict()
+
+
+ENDS = (("",), ("/0", "/1"), ())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", STORES)
+def test_the_numbers_are_those_of_one_process(
+    kinds: Any, stored: Any, threads: ThreadPoolExecutor, kind: str, name: str
+) -> None:
+    place, chosen = stored(kind, name), kinds(kind)
+    alone = everything(Records(place), chosen, COLUMNS[kind])
+    shared = everything(Records(place, executor=threads), chosen, COLUMNS[kind])
+    for found, expected in zip(shared, alone, strict=True):
+        assert repr(found) == repr(expected)
+
+
+@contextmanager
+def processes() -> Iterator[Any]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@contextmanager
+def dask() -> Iterator[Any]:
+    with peers.dask_client() as client:
+        yield client.get_executor()
+
+
+@pytest.mark.parametrize("executor", [processes, dask])
+def test_other_processes_count_the_same(kinds: Any, stored: Any, executor: Any) -> None:
+    place, known = stored("numbers", "parquet"), kinds("numbers").baseline
+    with executor() as own:
+        report, cells, _ = Records(place, executor=own).observed(known)
+    expected_report, expected, _ = Records(place).observed(known)
+    assert cells.tolist() == expected.tolist()
+    assert report.to_rows() == expected_report.to_rows()
+
+
+def test_copies_in_any_files_count_once(tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor) -> None:
+    made = [record({"age": 50.0 + number}, f"2026-03-01T10:{number:02}:30") for number in range(8)]
+    for number, item in enumerate(made):
+        write(tmp_path, item, name="first")
+        later = {**made[-1 - number], "created_at": item["created_at"]}  # of the same id, in the file of another minute
+        write(tmp_path, later, name="again")
+    alone, shared = Records(tmp_path), Records(tmp_path, executor=threads)
+    known = kinds("numbers").baseline
+    assert shared.observed(known)[1].tolist() == alone.observed(known)[1].tolist()
+    assert (
+        (shared.counts.records, shared.counts.duplicates) == (8, 8) == (alone.counts.records, alone.counts.duplicates)
+    )
+
+
+def test_errors_come_back(tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor) -> None:
+    known: Baseline = kinds("numbers").baseline
+    write(tmp_path, record({"age": 50.0}, "2026-03-01T10:00:30", model="a"), name="one")
+    write(tmp_path, record({"age": 50.0}, "2026-03-01T10:01:30", model="b"), name="two")
+    with pytest.raises(BoxkiteError, match="of several models: 'a', 'b'"):
+        Records(tmp_path, executor=threads).drift(known)
+
+
+def test_a_folder_without_records_is_counted_too(tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor) -> None:
+    report = Records(tmp_path, executor=threads).drift(kinds("numbers").baseline)
+    assert {item.verdict for item in report} == {"not enough data"}
