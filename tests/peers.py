@@ -122,6 +122,7 @@ def spark_session() -> Iterator[Any]:
     """Start Spark: a single thread, no servers, nothing compiled for so few rows."""
     require("java")
     sql = library("pyspark.sql")
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # which has the package, unlike the "python3" that it takes by itself
     settings = {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
