@@ -183,12 +183,14 @@ class Records:
         if engine not in ON_TABLES and not any(file.unit for file in files):
             return None
         check_arrow()
-        from flask_boxkite.records.parquet.engines import READERS, only_tables, scan_of
+        from flask_boxkite.records.parquet.engines import READERS, only_tables, scan_of, warn_of_nulls
 
         for package in (engine, "pandas") if engine == "dask" else (engine,):
             required(package)
         scan = scan_of(self._folder, files, self._wanted, None if baseline is None else Columns.of(_loaded(baseline)))
         if scan is not None:
+            if baseline is not None:
+                warn_of_nulls(scan, self.frame(baseline), self._folder, self._wanted)
             return READERS[engine](scan)
         if engine in ON_TABLES:
             raise only_tables(engine)

@@ -22,7 +22,7 @@ from flask_boxkite.values.unread import Examples, listed_values
 if TYPE_CHECKING:
     from flask_boxkite.records.parquet.part import Group
 
-__all__ = ["ENGINES", "ON_TABLES", "Frame", "required"]
+__all__ = ["ENGINES", "ON_TABLES", "Frame", "required", "warn_of"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -89,11 +89,12 @@ class Frame:
         try:
             for piece in self._read():
                 if not isinstance(piece, list):
+                    self.note_odd(piece, unread)
                     yield self._of_group(piece)
                 elif piece:
                     yield self._batch(piece, unread)
         finally:
-            _warn_of(unread)
+            warn_of(unread)
 
     def reader(self) -> Any:
         """Return a `pyarrow.RecordBatchReader` of a new reading."""
@@ -108,6 +109,19 @@ class Frame:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
+
+    def note_odd(self, group: Group, unread: Mapping[str, Examples]) -> None:
+        """Note the values in the selected rows of a group that do not fit, and so are null in its columns.
+
+        Args:
+            group: Group of a table with the columns of the frame.
+            unread: Examples of values that do not fit, by column, to which this adds.
+        """
+        layout = group.part.layout
+        columns = dict(zip([item.column for item in layout.variables], self._variables, strict=True))
+        for odd in group.odd():
+            for name, value in odd.items():
+                _fitting(value, columns[name], unread)
 
     def _of_group(self, group: Group) -> Any:
         """Return the selected rows of a group of columns."""
@@ -199,13 +213,14 @@ def _fitting(value: Any, column: _FrameColumn, unread: Mapping[str, Examples]) -
         return None
 
 
-def _warn_of(unread: Mapping[str, Examples]) -> None:
+def warn_of(unread: Mapping[str, Examples], where: str = "the frame") -> None:
     """Log the columns with values that do not fit."""
     if unread:
         columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items()]
         more = f" and {len(columns) - _MOST_NAMED} more columns" if len(columns) > _MOST_NAMED else ""
         logger.warning(
-            "Values that do not fit their columns are null in the frame: %s%s. Iterate over the records to see them.",
+            "Values that do not fit their columns are null in %s: %s%s. Iterate over the records to see them.",
+            where,
             printable(", ".join(columns[:_MOST_NAMED])),
             more,
         )

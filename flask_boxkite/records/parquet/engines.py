@@ -7,7 +7,9 @@ leaves out copies.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from math import isfinite
@@ -16,11 +18,17 @@ from typing import Any, NamedTuple
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.folders import Folders, RecordFile
+from flask_boxkite.records.frames import Frame, warn_of
 from flask_boxkite.records.parquet.layout import ROW, UNNAMED, Layout
 from flask_boxkite.records.parquet.part import DAMAGED, open_part
+from flask_boxkite.records.parquet.stream import select
 from flask_boxkite.records.selection import Filter
+from flask_boxkite.values.unread import Examples
 
-__all__ = ["READERS", "TableScan", "only_tables", "scan_of"]
+__all__ = ["READERS", "TableScan", "only_tables", "scan_of", "warn_of_nulls"]
+
+_LOOKED_AT = 100
+"""Most files that are looked into for values that do not fit: the rest may be far away, and of years ago."""
 
 _KEY = ("entity_id", ROW)
 """Columns that identify a row."""
@@ -30,12 +38,14 @@ class TableScan(NamedTuple):
     """The selected rows of parts that an engine reads.
 
     Attributes:
-        paths: Paths or URLs of the parts.
+        parts: Parts, in the order of time in each table.
+        paths: Their paths or URLs.
         columns: Names of the columns in the files, and in the frame.
         conditions: Conditions that all must hold: a column, ``>=``, ``<`` or ``==``, and a value.
         has_copies: Whether a row may be in two parts.
     """
 
+    parts: list[RecordFile]
     paths: list[str]
     columns: dict[str, str]
     conditions: list[tuple[str, str, Any]]
@@ -67,11 +77,35 @@ def scan_of(folders: Folders, files: Sequence[RecordFile], wanted: Filter, colum
     if layout is None or not chosen:
         return None
     return TableScan(
+        chosen,
         [folders.of(file).url(file) for file in chosen],
         {**_called(layout, columns), **{name: name for name in FIELDS}},
         list(_conditions(wanted)),
         _have_copies(chosen),
     )
+
+
+def warn_of_nulls(scan: TableScan, frame: Frame, folders: Folders, wanted: Filter) -> None:
+    """Log values of the latest parts that are null in a scan, which other frames log as they are read.
+
+    Args:
+        scan: Scan of an engine.
+        frame: Frame of the same columns.
+        folders: Folders of the files.
+        wanted: Selection of records.
+    """
+    unread: defaultdict[str, Examples] = defaultdict(Examples)
+    latest = sorted(scan.parts)[-_LOOKED_AT:]
+    for file in latest:
+        with suppress(*DAMAGED):
+            part = open_part(folders, file)
+            try:
+                for group in part.groups():
+                    if select(group, wanted):
+                        frame.note_odd(group, unread)
+            finally:
+                part.close()
+    warn_of(unread, "the frame" if len(latest) == len(scan.parts) else f"the frame's latest {len(latest)} files")
 
 
 def _tables(parts: Sequence[RecordFile]) -> list[list[RecordFile]]:

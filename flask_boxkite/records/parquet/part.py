@@ -21,7 +21,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.duplicates import keys_of_ids
 from flask_boxkite.records.failed import FAILED
 from flask_boxkite.records.folders import Folders, RecordFile
-from flask_boxkite.records.parquet.layout import FORMAT, ROW, Layout
+from flask_boxkite.records.parquet.layout import FORMAT, ODD, ROW, Layout
 from flask_boxkite.records.parquet.places import is_whole
 
 __all__ = ["DAMAGED", "Copies", "Damage", "Group", "NotAPartError", "Part", "footer", "open_part"]
@@ -208,6 +208,14 @@ class Group:
         """Return the values of a column in some rows, as an Arrow array."""
         column = self.column(name)
         return column if is_whole(places, self.rows) else column.take(pa.array(places))
+
+    def odd(self) -> Iterator[dict[str, Any]]:
+        """Yield the values of each selected row that do not fit their columns, by column; of few rows, as a rule."""
+        if self.only(ODD, None):
+            return
+        texts = self.column(ODD)
+        for text in (texts if self.is_kept is None else texts.filter(pa.array(self.is_kept))).drop_null():
+            yield json.loads(text.as_py())
 
     def numbers(self, name: str) -> NDArray[Any]:
         """Return a column of 32-bit integers of all rows as an array."""

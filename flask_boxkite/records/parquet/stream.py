@@ -28,7 +28,7 @@ from flask_boxkite.records.read_counts import CUT, NO_RECORD, ReadCounts
 from flask_boxkite.records.reading import decoded, most_rows_of, parts_of, read_records
 from flask_boxkite.records.selection import Filter
 
-__all__ = ["Takes", "read_mixed", "records_in"]
+__all__ = ["Takes", "read_mixed", "records_in", "select"]
 
 Takes = Callable[[Layout], bool]
 """Says whether a reader takes the groups of a table as columns."""
@@ -119,7 +119,7 @@ def _pieces(
 ) -> Iterator[list[Record] | Group]:
     for group in part.groups():
         try:
-            if not _select(group, wanted):
+            if not select(group, wanted):
                 continue
             identities.mark_new(group, counts)
             if is_taken:
@@ -158,7 +158,7 @@ def _decoded(
         start = stop
 
 
-def _select(group: Group, wanted: Filter) -> bool:
+def select(group: Group, wanted: Filter) -> bool:
     """Select the wanted rows of a group; return False if there are none."""
     period = wanted.period
     if group.last < period.start or group.first >= period.end:

@@ -169,6 +169,25 @@ def test_engines_that_read_only_parquet_say_so(place: Path, trained: Baseline, e
             Records(place / location, model=model).to_frame(engine, trained)
 
 
+@pytest.mark.parametrize("engine", ["polars", "pyarrow", "duckdb", "dask"])
+def test_values_that_are_null_in_the_frame_are_told(
+    tmp_path: Path, trained: Baseline, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = {"City": "Oslo", "city": "x", "date": 1}
+    for minute, ages in enumerate([("12,5", 50), ("n/a", "13,5")]):
+        items = [record({"age": age, **fields}, f"2026-01-01T23:0{minute}:00", model="007") for age in ages]
+        write(tmp_path / "logs", *items)
+    compact(tmp_path / "logs", tmp_path / "out", trained)
+    for period, told in (
+        ({}, "(2: texts such as '12,5')"),
+        ({"start": "2026-01-01T23:01"}, "(1: texts such as '13,5')"),
+    ):
+        caplog.clear()
+        of_table(Records(tmp_path / "out", model="007", **period).to_frame(engine, trained))
+        (line,) = caplog.messages
+        assert line.startswith(f"Values that do not fit their columns are null in the frame: 'age' {told}. ")
+
+
 def test_spark_counts_the_same(place: Path, trained: Baseline, spark: Any) -> None:
     alone, shared = Records(place, model="007"), Records(place, model="007", executor=SparkExecutor(spark))
     assert shared.observed(trained)[1].tolist() == alone.observed(trained)[1].tolist()
