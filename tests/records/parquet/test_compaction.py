@@ -139,6 +139,20 @@ def test_all_files_of_a_table_have_columns_that_every_engine_reads(tmp_path: Pat
     assert [row["age"] for row in rows(out, "age")] == [None, None]
 
 
+def test_numbers_that_hardly_get_smaller_are_not_compressed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = {"exact": rng.normal(size=400), "whole": rng.integers(0, 90, 400)}
+    known = ModelMonitoringService.export_text(data, path=tmp_path / "b.prom", model="credit")
+    rows = [dict(zip(data, map(float, values), strict=True)) for values in zip(*data.values(), strict=True)]
+    write(tmp_path / "logs", *(record(row) for row in rows))
+    compact(tmp_path / "logs", tmp_path / "out", known)
+    (path,) = parts(tmp_path / "out")
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    assert [each.path_in_schema for each in columns if each.compression != "ZSTD"] == ["exact"]
+    assert Records(tmp_path / "out").drift(known)["exact"].live_rows == 400
+
+
 @pytest.mark.parametrize(
     ("model", "folder"),
     [
