@@ -8,6 +8,7 @@ from typing import Any
 
 from flask_boxkite.drift.verdict import MOVED, Verdict
 from flask_boxkite.history.wording import as_text
+from flask_boxkite.suggestion import item_named
 
 __all__ = ["DayTotals", "HistoryReport", "VariableDay", "VariableHistory", "WeekChange"]
 
@@ -155,10 +156,7 @@ class HistoryReport:
         Raises:
             KeyError: There is none.
         """
-        for item in self.variables:
-            if item.name == name:
-                return item
-        raise KeyError(name)
+        return item_named(name, self.variables, "variable")
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dict per day, as ``pandas.DataFrame(...)`` takes them."""

@@ -184,7 +184,7 @@ def test_report_is_json(report: HistoryReport) -> None:
     assert content["days"][0]["rows"]["ok"] == report.days[0].rows["ok"]
     assert [item["name"] for item in content["variables"]] == ["x", "output"]
     assert report.to_rows()[0]["rows_ok"] == report.days[0].rows["ok"]
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=r"No variable .y.*There are"):
         report["y"]
 
 
