@@ -61,18 +61,32 @@ class FunctionRecipe(Recipe):
         return cls(name)
 
 
+_CONTAINERS = frozenset({list, dict})
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of lists and objects on all levels."""
+    if type(value) is list:
+        return value.copy() if _CONTAINERS.isdisjoint(map(type, value)) else list(map(_copied, value))
+    if type(value) is dict:
+        return {name: _copied(item) for name, item in value.items()}
+    return value
+
+
 def argument(value: Any) -> Any:
     """Return a value of a row as functions get it: missing ones are None, and others plain Python values.
 
-    A vector stays the list or array that it is.
+    Lists and objects are copies, so that a function which changes them changes neither the response nor the record.
     """
     kind = type(value)
-    if kind is str or kind is int or kind is bool or kind is list:
+    if kind is str or kind is int or kind is bool:
         return value
+    if kind in _CONTAINERS:
+        return _copied(value)
     if kind is float:
         return value if value == value else None
     if value is None or is_null(value):
         return None
-    simple = plain(value)
+    simple = _copied(plain(value))
     # JSON has no infinity.
     return float(simple) if simple in ("Infinity", "-Infinity") and not isinstance(value, str) else simple

@@ -254,3 +254,37 @@ def test_a_callable_gets_the_derived_values(tmp_path: Path) -> None:
     scoring = Scoring(BOXKITE_REDACT=redact)
     assert scoring.post(FULL)["derived"] == {"ratio": 0.19}
     scoring.monitor.close()
+
+
+@pytest.mark.parametrize("are_several", [False, True])
+def test_a_function_that_changes_its_row_changes_neither_answer_nor_record(*, are_several: bool) -> None:
+    def lowest(row: dict[str, Any]) -> float:
+        row["embedding"].sort()
+        if "more" in row:  # training has no such column
+            row["more"]["list"].append(1)
+            row["more"]["deep"][0].clear()
+        row.pop("debt")
+        return float(row["embedding"][0])
+
+    rng = np.random.default_rng(0)
+    data = {"debt": rng.normal(10, 3, ROWS), "embedding": rng.normal(size=(ROWS, 3)).tolist()}
+    kept = [list(vector) for vector in data["embedding"]]
+    derive = {"embedding": Vector("embedding", directions=1), "lowest": lowest}
+    baseline = build_baseline(data, rng.random(ROWS), derive=derive)
+    assert data["embedding"] == kept
+    sink = RecordingSink()
+    app = Flask("scoring")
+    app.config.update(BOXKITE_SINK=sink, BOXKITE_BASELINE=baseline)
+    monitor = Boxkite(app, derive={"lowest": lowest})
+
+    @app.post("/score")
+    @monitor.predict
+    def score() -> dict[str, Any]:
+        rows = request.get_json() if are_several else [request.get_json()]
+        return {"score": [row["embedding"][0] + len(row["more"]["deep"][0]) for row in rows]}
+
+    row = {"debt": 9.5, "embedding": [3.0, 1.0, 2.0], "more": {"list": [], "deep": [{"a": [0]}]}}
+    sent = [row, row] if are_several else row
+    assert app.test_client().post("/score", json=sent).get_json() == {"score": [4.0] * (1 + are_several)}
+    (recorded,) = sink.wait_for(1)
+    assert recorded["features"] == sent
