@@ -51,7 +51,7 @@ from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reader import Reader
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segment_performance import Counted, SegmentPerformanceReport
-from flask_boxkite.records.segmentation import Segmentation
+from flask_boxkite.records.segmentation import Segmentation, is_by_model
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.records.shares import Executor, count_shares
@@ -318,7 +318,7 @@ class Records:
         known = _loaded(baseline)
         counter, period = self._counted(known, by, most_segments, is_trained=against is None)
         self._warn_of_others(known)
-        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+        model = self._wanted.model or self._model(may_be_several=is_by_model(by, known)) or known.model
 
         before = span = None
         if against is not None:
@@ -357,12 +357,12 @@ class Records:
         if self._executor is None:
             for piece in self._pieces(counting.counter.aligner.features, files, counting.takes):
                 counting.add(piece)
-                self._model(may_be_several=job.by == "model")
+                self._model(may_be_several=is_by_model(job.by, job.baseline))
             return counting
         self._counts = ReadCounts()
         for counted, counts in count_shares(self._executor, self._reader, job, files):
             self._counts.join(counts)
-            self._model(may_be_several=job.by == "model")
+            self._model(may_be_several=is_by_model(job.by, job.baseline))
             counting.join(counted)
         return counting
 
@@ -483,7 +483,7 @@ class Records:
             raise BoxkiteError(msg)
         self._warn_of_others(known)
 
-        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+        model = self._wanted.model or self._model(may_be_several=is_by_model(by, known)) or known.model
         warn_of_other_models(joining.models, {model})
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
         if counting.segmentation is None:
@@ -632,11 +632,11 @@ class Records:
         aligner = aligner_of(known, counter.others)
         for chunk in self._chunks(aligner.features, files=files):
             counter.add(chunk, aligner)
-            self._model(may_be_several=by == "model")
+            self._model(may_be_several=is_by_model(by, known))
         counter.hidden.check()
         counter.check_groups(by)
         self._warn_of_others(known)
-        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+        model = self._wanted.model or self._model(may_be_several=is_by_model(by, known)) or known.model
         warn_of_other_models(counter.models, {model})
         rejected = counter.join_outcomes(model)
         named = grouping.name_of(reference)

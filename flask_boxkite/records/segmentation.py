@@ -26,7 +26,7 @@ from flask_boxkite.values.times import time_text, to_seconds
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.part import Group
 
-__all__ = ["MOST_COUNTED", "SEGMENT_FIELDS", "Segmentation"]
+__all__ = ["MOST_COUNTED", "SEGMENT_FIELDS", "Segmentation", "is_by_model"]
 
 MOST_COUNTED = 1000
 """Most values with counts of their own in a reading; rows with further values are `RARE`."""
@@ -49,7 +49,8 @@ class Segmentation:
         trained: Segments of the baseline by that variable, if it has them, and they are wanted.
 
     Args:
-        by: Column, by its name in frames; or a feature that the baseline lacks and that comes by name.
+        by: Variable by which the baseline has segments; else a column, by its name in frames; or a feature that the
+            baseline lacks and that comes by name.
         baseline: Baseline of the variables. A continuous variable gives a segment for each of its groups.
         least: Number of values with counts of their own even if memory is short, up to *most*.
         most: Most values with counts of their own.
@@ -75,13 +76,16 @@ class Segmentation:
             ("output", baseline.outputs, columns.output_columns),
         )
 
+        known = baseline.segmentation_by(by)  # as live, by the name of the variable, which a field may have, too
+        wanted = None if known is None else known.side_and_name(baseline.variables)
         for side, items, called in sides:
             for index, item in enumerate(items):
-                if called[item.name] == by:
+                if (called[item.name] == by) if wanted is None else (side, item.name) == wanted:
                     self.variable, self._item = (side, item.name), item
                     self._value = _value_at(index, is_output=side == "output")
                     self._label = _labels_of(item)
-                    if is_trained and (trained := _trained(baseline, self.variable)) is not None:
+                    trained = _trained(baseline, self.variable) if is_trained else None
+                    if trained is not None:
                         self.trained, self._label = trained, _label_of_segment(item, trained)
                         self._most = len(trained.names)
                     return
@@ -171,6 +175,11 @@ class Segmentation:
     def text_of(self, segment: str) -> str:
         """Return the name of a segment for people."""
         return group_text(segment, "discrete") if self._item is None else group_name(self._item, segment)
+
+
+def is_by_model(by: str | None, baseline: Baseline) -> bool:
+    """Say whether rows are segmented by their model, and not by a variable of that name."""
+    return by == "model" and baseline.segmentation_by("model") is None
 
 
 def _trained(baseline: Baseline, variable: tuple[str, str]) -> TrainedSegments | None:

@@ -258,3 +258,22 @@ def test_a_segment_of_which_nothing_came_has_no_rows(tmp_path: Path) -> None:
 
     assert {segment.name: segment.rows for segment in report} == {"NO": 3, "IT": 0, "DE": 0, "FI": 0}
     assert {segment.verdict for segment in report} == {"not enough data"}
+
+
+@pytest.mark.parametrize("name", ["score", "model", "version", "status", "Model"])
+def test_segments_by_a_variable_are_meant_where_an_output_or_a_field_has_its_name(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(2)
+    kinds = rng.choice(["a", "b"], 600).tolist()
+    data = {name: kinds, "x": rng.normal(np.where(np.array(kinds) == "a", 3, 0))}
+    output = {"score" if name == "score" else "y": rng.random(600)}
+    known = ModelMonitoringService.export_text(data, output, tmp_path / "b.prom", segments=[name])
+    service = ModelMonitoringService(known, log_dir=tmp_path / "records")
+    for kind, x in zip(kinds[:200], data["x"].tolist(), strict=False):
+        service.log_prediction(features={name: kind, "x": x}, output=0.5)
+    service.flush()
+    live, recorded = service.drift(by=name), Records(tmp_path / "records").drift(known, by=name)
+    service.close()
+    assert [(each.name, each.rows) for each in recorded] == [(each.name, each.rows) for each in live]
+    found, expected = recorded["a"].report["x"], live["a"].report["x"]
+    assert (found.before, found.now, found.verdict) == (expected.before, expected.now, expected.verdict)
+    assert found.verdict == "stable"
