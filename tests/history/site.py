@@ -34,6 +34,7 @@ def baseline_of_numbers(path: Path, *, shift: float = 0.0, version: str = "1", a
     scores = np.round(rng.random(2000), 3)
     options: dict[str, Any] = {"actual": (rng.random(2000) < scores).astype(int)} if actual else {}
     columns = {"x": np.round(rng.normal(shift, 1.0, 2000), 3)}
+    options["segments"] = ["x"]  # of which history keeps nothing
     return ModelMonitoringService.export_text(columns, scores, path, model="m", version=version, **options)
 
 
