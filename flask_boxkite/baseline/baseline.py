@@ -204,6 +204,19 @@ class Baseline(BaselineContents):
         names = [item.name for item in self.distributions]
         return replace(self, policies=over(policies, self.policies, names))
 
+    def with_variables(self, features: Iterable[Distribution], outputs: Iterable[Distribution]) -> Baseline:
+        """Return a baseline of other variables, without actual values, pairs, segments and recipes of these here."""
+        return replace(
+            self,
+            features=tuple(features),
+            outputs=tuple(outputs),
+            validation=None,
+            pairs=(),
+            segmentations=(),
+            derived=(),
+            inputs=(),
+        )
+
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
 

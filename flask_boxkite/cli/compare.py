@@ -138,7 +138,7 @@ def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
     features, outputs = (
         tuple(item for item in items if item.name not in names) for items in (baseline.features, baseline.outputs)
     )
-    return replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
+    return baseline.with_variables(features, outputs)
 
 
 def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
@@ -154,9 +154,7 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
         else:
             compared_items[side].append(item)
 
-    features, outputs = tuple(compared_items["feature"]), tuple(compared_items["output"])
-    compared = replace(baseline, features=features, outputs=outputs, pairs=(), derived=(), inputs=())
-    return compared, cells, reasons
+    return baseline.with_variables(compared_items["feature"], compared_items["output"]), cells, reasons
 
 
 def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
@@ -217,7 +215,7 @@ def _of_data(
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
     outputs = tuple(item for item in baseline.outputs if item.name in columns)
-    found = replace(baseline, outputs=outputs, pairs=())
+    found = baseline.with_variables(baseline.features, outputs)
     counters = {(side, item.name): ColumnCounter(item) for side, item, _ in found.variables}
     known = {name for _, name in counters}
     if unknown := [name for name in columns if name not in known and name not in excluded]:

@@ -18,16 +18,7 @@ __all__ = ["coarse"]
 def coarse(baseline: Baseline) -> Baseline:
     """Return a baseline whose cells are the groups of another one: no pairs, segments, recipes and actual values."""
     features, outputs = (tuple(map(_coarse, items)) for items in (baseline.features, baseline.outputs))
-    found = replace(
-        baseline,
-        features=features,
-        outputs=outputs,
-        validation=None,
-        pairs=(),
-        segmentations=(),
-        derived=(),
-        inputs=(),
-    )
+    found = baseline.with_variables(features, outputs)
     found.__dict__["fingerprint"] = baseline.fingerprint  # a cached property
     return found
 

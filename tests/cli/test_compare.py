@@ -31,7 +31,14 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Ge
     monkeypatch.chdir(tmp_path)
     for name, frame in {"a": people(rng), "same": people(rng), "older": people(rng, older=8)}.items():
         frame.write_parquet(f"{name}.parquet")
-        ModelMonitoringService.export_text(frame.drop("score"), frame.select("score"), f"{name}.prom", model="m")
+        ModelMonitoringService.export_text(
+            frame.drop("score"),
+            frame.select("score"),
+            f"{name}.prom",
+            model="m",
+            segments=["kids"],
+            actual=(frame["score"] > 0.5).to_list(),
+        )
     return tmp_path
 
 
