@@ -1,21 +1,23 @@
 """Records that several processes count, each a share of the files; with the same counts as one process.
 
 A record may be in several files, and counts once. In one unit of Parquet none is twice, and the names of files say when
-records were made: a process looks for the ids of its records in the earlier files of the same minutes, and in all
-Parquet for records of lines. Of lines, any file may hold any record, so each share comes back with the ids in it. If
-shares before it have some of them, which is rare, the share is counted again without these.
+records were made: a process looks for the ids of its records in the Parquet of the same minutes that others read; for
+records of Parquet, in the files before. Of lines, any file may hold any record, so each share comes back with the ids
+in it. If shares before it have some of them, which is rare, the share is counted again without these.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.folders import RecordFile
 from flask_boxkite.records.job import Counting, CountingJob, Subtotal
 from flask_boxkite.records.read_counts import ReadCounts
@@ -78,16 +80,19 @@ def count_shares(
         files: Files, in the order of time.
 
     Raises:
-        BoxkiteError: A file cannot be read.
+        BoxkiteError: A file cannot be read, or a process was killed.
     """
     packed = pickle.dumps((reader, job))
-    parts, lines = ([file for file in files if bool(file.unit) is is_part] for is_part in (True, False))
-    shares = dict(enumerate([*_shares_of_parts(parts), *(Share(own, parts) for own in _split(lines))]))
+    shares = dict(enumerate(_shares(files)))
     results: dict[int, Result] = {}
     waiting = list(shares)
     while waiting:
-        done = executor.map(_count, [packed] * len(waiting), [shares[number] for number in waiting])
-        results |= zip(waiting, done, strict=True)
+        try:
+            done = executor.map(_count, [packed] * len(waiting), [shares[number] for number in waiting])
+            results |= zip(waiting, done, strict=True)
+        except BrokenExecutor as error:
+            msg = "A process that counted records was killed. Is there memory for all? Take fewer (--workers)."
+            raise BoxkiteError(msg) from error
         copies = _copies([results[number].ids for number in shares])
         for number, ids in copies.items():
             share = shares[number]
@@ -97,12 +102,14 @@ def count_shares(
         yield results[number].counted, results[number].counts
 
 
-def _shares_of_parts(parts: Sequence[RecordFile]) -> Iterator[Share]:
-    before: list[RecordFile] = []
-    for own in _split(parts):
-        before = [file for file in before if file.end > own[0].minute]
-        yield Share(own, tuple(before))
-        before += own
+def _shares(files: Sequence[RecordFile]) -> Iterator[Share]:
+    """Yield shares in the order of files, which decides where two predictions of one second have the same key."""
+    parts = [file for file in files if file.unit]
+    for own in _split(files):
+        others = [file for file in parts if not own[0] <= file <= own[-1]]
+        if all(file.unit for file in own):  # only lines may have records of any time
+            others = [file for file in others if file < own[0] and file.end > own[0].minute]
+        yield Share(own, others)
 
 
 def _split(files: Sequence[RecordFile]) -> Iterator[Sequence[RecordFile]]:

@@ -59,7 +59,7 @@ class Identities:
 
     def mark_new(self, group: Group, counts: ReadCounts) -> None:
         """Select the rows of a group whose records are new; count the others."""
-        others: list[Container[bytes]] = list(self._overlapping(group.first, group.last, group.part.file.unit))
+        others: list[Container[bytes]] = list(self._overlapping(group.first, group.last, group.part.file))
         if self._has_lines(group):
             others.append(self._seen)
         if not others:
@@ -98,11 +98,13 @@ class Identities:
             part.close()
         self._parts = []
 
-    def _overlapping(self, first: float, last: float, unit: str = "") -> Iterator[frozenset[bytes]]:
-        """Yield the ids that parts of other units have in a time."""
+    def _overlapping(self, first: float, last: float, before: RecordFile | None = None) -> Iterator[frozenset[bytes]]:
+        """Yield the ids that parts have in a time: all, or the ones of other units that stand before a part."""
         self._open_others(first, last)
         for part in self._parts:
-            if part.file.unit != unit and part.file.minute <= last and part.file.end > first:
+            file = part.file
+            is_other = before is None or (file.unit != before.unit and file < before)
+            if is_other and file.minute <= last and file.end > first:
                 yield from part.ids_between(first // _MINUTE * _MINUTE, last // _MINUTE * _MINUTE + _MINUTE)
 
     def _open_others(self, first: float, last: float) -> None:

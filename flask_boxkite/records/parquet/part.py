@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -85,6 +86,7 @@ class Part:
         layout: Layout of its table.
         damage: Damage of the files that were compacted into it.
         copies: Copies of its records that were left out.
+        damaged: Numbers of the groups that cannot be read, so that copies of their records count.
     """
 
     def __init__(self, opened: Any, file: RecordFile) -> None:
@@ -103,6 +105,7 @@ class Part:
         self.copies = [Copies(*item) for item in found["copies"]]
         self._places = {opened.schema_arrow.field(place).name: place for place in range(len(opened.schema_arrow))}
         self._ids: OrderedDict[int, frozenset[bytes]] = OrderedDict()
+        self.damaged: set[int] = set()
 
     def groups(self) -> Iterator[Group]:
         """Yield the groups of rows, none of which is split from the other rows of its record."""
@@ -112,8 +115,9 @@ class Part:
     def ids_between(self, first: float, last: float) -> Iterator[frozenset[bytes]]:
         """Yield the ids of the groups with records of a time, in Unix seconds."""
         for group in self.groups():
-            if group.first <= last and group.last >= first:
-                yield self._ids_of(group)
+            with suppress(*DAMAGED):
+                if group.number not in self.damaged and group.first <= last and group.last >= first:
+                    yield self._ids_of(group)
 
     def _ids_of(self, group: Group) -> frozenset[bytes]:
         known = self._ids.pop(group.number, None)

@@ -63,7 +63,17 @@ def read_mixed(
     Raises:
         BoxkiteError: A file cannot be read.
     """
-    identities = Identities(set() if seen is None else seen, others, lambda file: _opened(folders, file, ReadCounts()))
+
+    def is_taken(part: Part) -> bool:
+        return takes is not None and takes(part.layout)
+
+    def opened(file: RecordFile) -> Part | None:
+        part = _opened(folders, file, ReadCounts())
+        if part is not None:
+            _look(part, is_taken(part))
+        return part
+
+    identities = Identities(set() if seen is None else seen, others, opened)
     lines_left = sum(not file.unit for file in files)
     try:
         for is_part, some in groupby(files, lambda file: bool(file.unit)):
@@ -80,8 +90,7 @@ def read_mixed(
                         if damage_period.start < damage.minute < damage_period.end:
                             counts.damaged[damage.reason] += damage.number
                     counts.duplicates += sum(item.number for item in part.copies if wanted.takes(item))
-                    is_taken = takes is not None and takes(part.layout)
-                    yield from _pieces(part, decode, wanted, counts, identities, most_rows_of(width), is_taken)
+                    yield from _pieces(part, decode, wanted, counts, identities, most_rows_of(width), is_taken(part))
                     identities.add_part(part)
     finally:
         identities.close()
@@ -108,6 +117,19 @@ def _opened(folders: Folders, file: RecordFile, counts: ReadCounts) -> Part | No
     return part
 
 
+def _load(group: Group, is_taken: bool) -> None:
+    group.load([item.column for item in group.part.layout.variables] if is_taken else [LINE])
+
+
+def _look(part: Part, is_taken: bool) -> None:
+    """Find the groups of a part that whoever reads it cannot read."""
+    for group in part.groups():
+        try:
+            _load(group, is_taken)
+        except DAMAGED:
+            part.damaged.add(group.number)
+
+
 def _pieces(
     part: Part,
     decode: Decode,
@@ -121,12 +143,10 @@ def _pieces(
         try:
             if not select(group, wanted):
                 continue
+            _load(group, is_taken)
             identities.mark_new(group, counts)
-            if is_taken:
-                group.load([item.column for item in part.layout.variables])
-            else:
-                group.load([LINE])
         except DAMAGED:
+            part.damaged.add(group.number)
             counts.damaged[CUT] += 1
             continue
         if is_taken:

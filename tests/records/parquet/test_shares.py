@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from flask_boxkite import Baseline
+from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records import Records
+from flask_boxkite.records import Records, compact
 from tests import peers
 from tests.records.archives import record, write
 from tests.records.parquet.kinds import KINDS, Kind, store
@@ -105,6 +107,83 @@ def test_copies_in_any_files_count_once(tmp_path: Path, kinds: Any, threads: Thr
     assert (
         (shared.counts.records, shared.counts.duplicates) == (8, 8) == (alone.counts.records, alone.counts.duplicates)
     )
+
+
+def spoil(path: Path, column: str) -> None:
+    """Overwrite the values of a column."""
+    file = pq.ParquetFile(path)
+    names = [file.schema_arrow.field(place).name for place in range(len(file.schema_arrow))]
+    chunk = file.metadata.row_group(0).column(names.index(column))
+    data = bytearray(path.read_bytes())
+    start = chunk.data_page_offset
+    data[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("names", [("a", "parquet"), ("z", "parquet")], ids=["lines first", "parquet first"])
+def test_copies_of_damaged_parquet_count(
+    tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor, names: tuple[str, str]
+) -> None:
+    known: Baseline = kinds("numbers").baseline
+    lines, tables = (tmp_path / name for name in names)
+    for number in range(8):
+        write(lines, record({"age": 50.0 + number / 8}, f"2026-03-01T10:{number:02}:30"))
+    compact(lines, tables, known)
+    (part,) = tables.rglob("*.parquet")
+    spoil(part, "age")
+    for executor in (None, threads):
+        records = Records([lines, tables] if names[0] == "a" else [tables, lines], executor=executor)
+        assert records.drift(known)["age"].live_rows == 8
+        assert (records.counts.records, records.counts.damaged) == (8, {"cut": 1})
+
+
+def test_ids_of_damaged_parquet_take_no_other_file_with_them(
+    tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor
+) -> None:
+    known: Baseline = kinds("numbers").baseline
+    for number in range(2):
+        for minute in range(8):
+            write(tmp_path / str(number), record({"age": 50.0}, f"2026-03-01T10:{minute:02}:{number:02}"))
+        compact(tmp_path / str(number), tmp_path / f"parquet-{number}", known)
+    spoil(next((tmp_path / "parquet-0").rglob("*.parquet")), "entity_id")
+    for executor in (None, threads):
+        records = Records([tmp_path / "parquet-0", tmp_path / "parquet-1"], executor=executor)
+        assert records.drift(known)["age"].live_rows == 16
+
+
+def test_of_two_predictions_in_one_second_the_same_one_is_the_last(
+    tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor
+) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(300)
+    known = ModelMonitoringService.export_text(
+        {"age": rng.normal(50, 10, 300)}, scores, tmp_path / "b.prom", model="credit", actual=rng.random(300) < scores
+    )
+    for folder, output in (("parts", 0.9), ("lines", 0.1)):
+        for number in range(20):
+            at = f"2026-03-01T10:{number:02}:30"
+            write(tmp_path / folder, record({"age": 50.0}, at, output=output, key=f"k{number}"), name=folder)
+        if folder == "parts":
+            compact(tmp_path / "parts", tmp_path / "parquet", known, remove=True)
+    outcomes = {"key": [f"k{number}" for number in range(20)], "actual": [1] * 20}
+    alone, shared = (
+        Records([tmp_path / "lines", tmp_path / "parquet"], executor=executor).performance(
+            known, outcomes=outcomes, key="key"
+        )
+        for executor in (None, threads)
+    )
+    assert shared.to_dict() == alone.to_dict()
+    assert alone.outcomes == 20
+
+
+def test_a_process_that_was_killed_is_told(tmp_path: Path, kinds: Any) -> None:
+    class Broken:
+        def map(self, *arguments: Any) -> Any:
+            raise BrokenExecutor
+
+    write(tmp_path, record({"age": 50.0}))
+    with pytest.raises(BoxkiteError, match=r"A process that counted records was killed\."):
+        Records(tmp_path, executor=Broken()).drift(kinds("numbers").baseline)
 
 
 def test_errors_come_back(tmp_path: Path, kinds: Any, threads: ThreadPoolExecutor) -> None:
