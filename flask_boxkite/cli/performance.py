@@ -85,6 +85,9 @@ def performance(
       flask boxkite performance --records s3://logs --baseline fraud.prom --outcomes orders.parquet --key order_id
       flask boxkite performance --records logs --baseline fraud.prom --outcomes chargebacks.csv --by country
     """
+    if options["by"] is not None and records is None:
+        msg = "Performance by segment is read from records: '--by' needs '--records'."
+        raise click.UsageError(msg)
     check_source(url, state_dir, records, options, ["outcomes", "key", "actual_column", "by"])
     if records is not None and options["outcomes"] is None:
         _refuse_without_outcomes({"fail_on": fail_on, **options})

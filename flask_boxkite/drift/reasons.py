@@ -44,7 +44,7 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
         )
     requests = float(requests_of(timeline.rows)[stretch])
     if requests >= MINIMUM_ROWS:
-        return f"{_in_requests(rows, requests)}, whose rows may be alike: wait two {slot}s"
+        return f"{_in_requests(rows, requests)}, whose rows may be alike: wait for two more {slot}s of requests"
     return f"{_in_requests(rows, requests)}: wait for a second {slot}, or send smaller parts"
 
 

@@ -178,4 +178,4 @@ def lines_of(world: World) -> list[str]:
 def test_segments_are_of_records(tmp_path: Path) -> None:
     result = command("performance", "--state-dir", str(tmp_path), "--by", "sex")
     assert result.exit_code == 2
-    assert "'--by' does not apply to this source." in result.stderr
+    assert "'--by' needs '--records'." in result.stderr

@@ -427,7 +427,7 @@ def test_one_batch_in_one_request_says_nothing() -> None:
     remedy = "wait for a second minute, or send smaller parts"
     assert verdict(timeline_of([MISSING], in_requests=200)) == f"200 rows in 1 request: {remedy}"
     assert verdict(timeline_of([MISSING], in_requests=100)) == f"200 rows, as in 2 requests of one size: {remedy}"
-    alike = "200 rows, as in 33 requests of one size, whose rows may be alike: wait two minutes"
+    alike = "200 rows, as in 33 requests of one size, whose rows may be alike: wait for two more minutes of requests"
     later = timeline_of([[0] * len(MISSING), MISSING], seconds=10, in_requests=6)
     assert verdict(later) == alike
     assert verdict(timeline_of([MISSING], in_requests=6)) == "called"

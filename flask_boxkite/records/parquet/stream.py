@@ -122,7 +122,7 @@ def _load(group: Group, is_taken: bool) -> None:
 
 
 def _look(part: Part, is_taken: bool) -> None:
-    """Find the groups of a part that whoever reads it cannot read."""
+    """Find the groups of a part that its reader cannot read."""
     for group in part.groups():
         try:
             _load(group, is_taken)
