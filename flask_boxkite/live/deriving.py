@@ -103,6 +103,7 @@ class RowDeriver:
         gaps: Names of rows that lack a column and have an unknown name, which may be its misspelling.
         nesting: Takes columns whose names are paths out of nested values.
         observed: Names of the variables that a view observes.
+        beside: Names that a row may have beside its columns: of observed variables; None for any, which functions read.
 
     Raises:
         ConfigError: A function is missing.
@@ -113,7 +114,6 @@ class RowDeriver:
     ) -> None:
         self.names = baseline.columns
         self.known = frozenset(self.names)
-        self.nesting = Nesting(self.names)
         self._order = NameOrder(self.names, notes_gaps=True)
         self.gaps = self._order.gaps
         self._gap = gap
@@ -128,6 +128,9 @@ class RowDeriver:
             if any(isinstance(recipe, ObservedRecipe) and recipe.name == name for recipe in baseline.derived)
         }
         self.observed = frozenset(self._places)
+        self.nesting = Nesting([*self.names, *self._places])
+        has_functions = any(isinstance(recipe, FunctionRecipe) for recipe in baseline.derived)
+        self.beside = None if has_functions else self.observed
 
         vectors = [recipe for recipe in baseline.derived if isinstance(recipe, VectorRecipe)]
         self._tables = VectorTables(self.names, {recipe.source: recipe.size for recipe in vectors})

@@ -83,6 +83,8 @@ class ModelMonitor:
         explanations: Explanations of capture errors.
         outcomes: Outcomes of its predictions; None if its baseline has no actual values.
         feature_names: The features that are counted; none without a baseline.
+        beside_names: Names that a row may have beside these, for derived variables; None for any.
+        field_names: All these names, by which the fields of objects are known.
         output_names: The outputs that are counted.
         notes: The last note of each kind on features or output that were not captured.
         unread: Examples of values that count as invalid.
@@ -158,6 +160,8 @@ class ModelMonitor:
         self.count_output = counter.count_output
         self.commit = counter.commit
         self.feature_names = counter.inputs.known
+        self.beside_names = frozenset() if deriver is None else deriver.beside
+        self.field_names = self.feature_names | (self.beside_names or frozenset())
         self.output_names = counter.outputs.names
         self._judges: dict[str, SegmentJudge] = {}
         self._timelines = Timelines(counter.layout) if baseline else None
@@ -220,7 +224,7 @@ class ModelMonitor:
             if type(features) is list and features and type(features[0]) in SCALARS:
                 table = Table(None, [features])  # not copied: nothing is kept of it when this returns
             else:
-                table = features if isinstance(features, Table) else as_table(features, self.feature_names)
+                table = features if isinstance(features, Table) else as_table(features, self.field_names)
             self.count_features(tally, table)
             table = self.shaped(tally, table)
             self.count_output(tally, output)

@@ -17,6 +17,7 @@ from flask_boxkite.payloads.table import (
     ObjectRow,
     Table,
     as_table,
+    beside_columns,
     flat,
     from_columns,
     from_records,
@@ -31,17 +32,18 @@ __all__ = ["csv_table", "form_table", "json_lines_table", "json_table", "other_d
 _OTHER_DELIMITERS = ";\t|"
 
 
-def json_table(document: Any, names: frozenset[str]) -> Table | None:
+def json_table(document: Any, names: frozenset[str], beside: Collection[str] | None = ()) -> Table | None:
     """Find the rows of features in a JSON request.
 
     Args:
         document: The parsed JSON.
         names: Names of the model's features; empty if it has no baseline.
+        beside: Names of other columns to read beside them; None for all.
     """
     if type(document) is not dict:
         return as_table(document)
     if not document.keys().isdisjoint(_MARKS):
-        if (table := _by_mark(document, names)) is not None:
+        if (table := _by_mark(document, names, beside)) is not None:
             return table
         if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
             return None
@@ -77,23 +79,29 @@ def _reaches(row: dict[str, Any], paths: Sequence[str]) -> bool:
     return False
 
 
-def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
+def _by_mark(document: dict[str, Any], names: frozenset[str], beside: Collection[str] | None) -> Table | None:
     """Read the value under the key that marks a convention; None if several conventions fit equally."""
     marks = [key for key in document if key in _MARKS and key not in names]
     if len(marks) == 1 and marks[0] != "data":
         value = document[marks[0]]
         # An empty list is an empty batch, unless features stand beside it.
-        return _BY_KEY[marks[0]](value, names) if value or names.isdisjoint(document) else None
+        return _by_key(marks[0], value, names, beside) if value or names.isdisjoint(document) else None
     if "data" in marks and "columns" in document and "columns" not in names:
         # MLflow 1 and pandas' orient="split": the same as `dataframe_split` without a key around it.
         return _split(document, names)
 
-    tables = [table for key in marks if (table := _BY_KEY[key](document[key], names)) is not None]
+    tables = [table for key in marks if (table := _by_key(key, document[key], names, beside)) is not None]
     if len(tables) > 1:
         tables = [table for table in tables if _fits(table, names)]
     if len(tables) != 1 or not (len(tables[0]) or names.isdisjoint(document)):
         return None
     return tables[0]
+
+
+def _by_key(key: str, value: Any, names: frozenset[str], beside: Collection[str] | None) -> Table | None:
+    if key == "inputs" and is_tensor_list(value, names):
+        return tensor_tables(value, names, beside)
+    return _BY_KEY[key](value, names)
 
 
 def _fits(table: Table, names: frozenset[str]) -> bool:
@@ -190,9 +198,9 @@ def _records(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _inputs(value: Any, names: frozenset[str]) -> Table | None:
-    """Read MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
+    """Read MLflow's tensors and columns, or TensorFlow Serving's columns."""
     if not isinstance(value, dict):
-        return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
+        return as_table(value)
     if (table := _single_input(value, names)) is not None or (table := _nested(value, names)) is not None:
         return table
     if (table := from_columns(value)) is not None:
@@ -250,13 +258,14 @@ _INSIDE_DATA = frozenset({"ndarray", "tensor", "tftensor", "features"})
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
-    """Read JSON lines, one row per line, each in any convention for a single row.
+def json_lines_table(text: str, names: frozenset[str], beside: Collection[str] | None = ()) -> Table | None:
+    """Read JSON lines, one row per line, each in any convention for a single row; see `json_table`.
 
     Raises:
         ValueError: A line is not JSON.
     """
-    tables = [json_table(json.loads(line), names) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    tables = [json_table(json.loads(line), names, beside) for line in lines]
     rows = [table for table in tables if table is not None and len(table) == 1]
     if not rows or len(rows) < len(tables):
         return None
@@ -310,8 +319,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def form_table(fields: Mapping[str, Sequence[str]], names: Collection[str]) -> Table | None:
-    """Read form fields by name; if every field appears n times, they form n rows."""
-    if names and not set(fields) & set(names):
-        return None
-    return from_columns({name: values for name, values in fields.items() if not names or name in names})
+def form_table(
+    fields: Mapping[str, Sequence[str]], names: Collection[str], beside: Collection[str] | None = ()
+) -> Table | None:
+    """Read form fields by name; if every field appears n times, they form n rows.
+
+    Args:
+        fields: Values of each field.
+        names: Names of the model's features, which alone are read; all fields are if this is empty.
+        beside: Names of other fields to read beside them, as `beside_columns` reads them; None for all.
+    """
+    if not names:
+        return from_columns(fields)
+    known = {name: values for name, values in fields.items() if name in names}
+    return from_columns(known | beside_columns(known, fields, beside)) if known else None

@@ -19,6 +19,7 @@ __all__ = [
     "Rows",
     "Table",
     "as_table",
+    "beside_columns",
     "flat",
     "from_columns",
     "from_records",
@@ -299,6 +300,24 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
     if len(set(map(len, values))) != 1:
         return None
     return Table(tuple(map(str, columns)), list(map(list, zip(*values, strict=True))))
+
+
+def beside_columns(
+    columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[Any]], names: Collection[str] | None
+) -> dict[str, list[Any]]:
+    """Return the other columns that fit beside these: of as many values, or of one value that all rows share.
+
+    Args:
+        columns: Columns of the rows.
+        others: All columns that came, by name.
+        names: Names of the others to return; None for all.
+    """
+    rows = max(map(len, columns.values()), default=0)
+    return {
+        name: [*values] if len(values) == rows else [*values] * rows
+        for name, values in others.items()
+        if (names is None or name in names) and name not in columns and len(values) in (1, rows)
+    }
 
 
 def _column(column: Any) -> Sequence[Any] | None:

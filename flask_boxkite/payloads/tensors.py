@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.payloads.table import Table, from_columns
+from flask_boxkite.payloads.table import Table, beside_columns, from_columns
 
 __all__ = ["INFERENCE_HEADER", "binary_document", "is_tensor_list", "tensor_columns", "tensor_tables"]
 
@@ -47,17 +47,22 @@ def is_tensor_list(value: Any, names: Collection[str]) -> bool:
     return all(isinstance(item, dict) and "data" in item for item in value)
 
 
-def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) -> Table | None:
+def tensor_tables(
+    tensors: Sequence[Mapping[str, Any]], names: Collection[str], beside: Collection[str] | None = ()
+) -> Table | None:
     """Read tensors: one of shape [N, F], or one per column of shape [N] or [N, 1].
 
     Args:
         tensors: The tensors, each with name, shape and data.
         names: Known names; if any tensor has one of them, only such tensors are read.
+        beside: Names of other tensors to read beside these, as `beside_columns` reads them; None for all.
     """
     known = [tensor for tensor in tensors if tensor.get("name") in names]
     columns = tensor_columns(known or tensors)
     if columns is None:
         return None
+    if known and (beside is None or beside):
+        columns |= beside_columns(columns, _single_columns(tensors, names), beside)
     if len(columns) == 1:
         ((name, rows),) = columns.items()
         # The position identifies a single column, too, if its name is unknown.
@@ -67,6 +72,13 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
         return None
 
     return from_columns(columns)
+
+
+def _single_columns(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) -> dict[str, list[list[Any]]]:
+    """Return the rows of the tensors without a known name that have one value for each row."""
+    others = [tensor for tensor in tensors if tensor.get("name") not in names]
+    columns = {str(tensor.get("name")): _rows_of(tensor) for tensor in others}
+    return {name: rows for name, rows in columns.items() if rows and len(rows[0]) == 1}
 
 
 def tensor_columns(tensors: Sequence[Mapping[str, Any]]) -> dict[str, list[list[Any]]] | None:

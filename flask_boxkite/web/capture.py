@@ -149,7 +149,8 @@ class Capture(RequestFeatures):
                 with untouched(request):
                     self._take_picked(pick, request)
             if pick == QUERY:
-                self._take_table(form_table(request.args.to_dict(flat=False), self.model.feature_names))
+                fields = request.args.to_dict(flat=False)
+                self._take_table(form_table(fields, self.model.feature_names, self.model.beside_names))
         except (LookupError, UnicodeDecodeError):  # a client may send any query string
             pass
         except Exception:
@@ -219,7 +220,7 @@ class Capture(RequestFeatures):
 
     def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
         try:
-            self._take_table(as_table(pick(request), self.model.feature_names))
+            self._take_table(as_table(pick(request), self.model.field_names))
         except (LookupError, RecursionError, HTTPException):  # the function expects another body
             pass
         except Exception:

@@ -108,7 +108,7 @@ class RequestFeatures:
 
     def _table_of(self, document: Any) -> Table | None:
         if self._options.features is None:
-            return json_table(document, self.model.feature_names)
+            return json_table(document, self.model.feature_names, self.model.beside_names)
         try:
             return as_table(value_at(document, str(self._options.features)))
         except LookupError:
@@ -116,7 +116,7 @@ class RequestFeatures:
 
     def _table_of_text(self, request: Request, body: bytes) -> Table | None:
         if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed the form
-            return form_table(request.form.to_dict(flat=False), self.model.feature_names)
+            return form_table(request.form.to_dict(flat=False), self.model.feature_names, self.model.beside_names)
         return self._table_of_body(request, body)
 
     def _table_of_body(self, request: Request, body: bytes) -> Table | None:
@@ -127,11 +127,11 @@ class RequestFeatures:
             # The request's own form and stream belong to the view.
             parser = FormDataParser(stream_factory=_in_memory)
             form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
-            return form_table(form.to_dict(flat=False), self.model.feature_names)
+            return form_table(form.to_dict(flat=False), self.model.feature_names, self.model.beside_names)
         return None
 
     def _table_of_lines(self, text: str) -> Table | None:
-        return json_lines_table(text, self.model.feature_names)
+        return json_lines_table(text, self.model.feature_names, self.model.beside_names)
 
     def _table_of_csv(self, text: str) -> Table | None:
         return csv_table(text, self.model.feature_names)

@@ -680,6 +680,21 @@ def test_form_fields(fields: dict[str, list[str]], names: frozenset[str], expect
     assert laid_out(form_table(fields, names)) == expected
 
 
+@pytest.mark.parametrize(
+    ("fields", "beside", "expected"),
+    [
+        ({"a": ["1"], "c": ["2"], "d": ["3"]}, {"c"}, (("a", "c"), [["1", "2"]])),
+        ({"a": ["1"], "c": ["2"], "d": ["3"]}, None, (("a", "c", "d"), [["1", "2", "3"]])),
+        ({"a": ["1", "2"], "c": ["3"]}, {"c"}, (("a", "c"), [["1", "3"], ["2", "3"]])),
+        ({"a": ["1", "2"], "c": ["3", "4", "5"]}, {"c"}, (("a",), [["1"], ["2"]])),
+        ({"c": ["2"]}, {"c"}, None),
+    ],
+    ids=["named", "all", "one for all rows", "another number", "no feature"],
+)
+def test_form_fields_beside_features(fields: dict[str, list[str]], beside: set[str] | None, expected: Any) -> None:
+    assert laid_out(form_table(fields, AB, beside)) == expected
+
+
 # --- anything --------------------------------------------------------------------------------------------------------
 
 KEYS = st.sampled_from(
