@@ -6,6 +6,7 @@ Users' dashboards, alerting rules and log pipelines rely on them, so each is def
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable
@@ -46,6 +47,7 @@ __all__ = [
     "parse_interval",
     "parse_number",
     "path_segment",
+    "segment_text",
     "short_text",
     "tag_segment",
 ]
@@ -185,6 +187,18 @@ def category_value(label: str) -> str:
 
 def _is_quoted(text: str) -> bool:
     return len(text) >= 2 and text[0] == text[-1] == '"'
+
+
+def segment_text(variable: str, group: str, equals: str = "=") -> str:
+    """Return the name of a segment, such as ``country=SE``, which no segment by another variable has.
+
+    Args:
+        variable: Name of the variable; in double quotes, as JSON has it, if it holds one of these signs itself.
+        group: Name of the group that the segment's rows are in.
+        equals: Text between them.
+    """
+    name = variable if {"=", '"'}.isdisjoint(variable) else json.dumps(variable, ensure_ascii=False)
+    return f"{name}{equals}{group}"
 
 
 def interval(lower: float, upper: float) -> str:

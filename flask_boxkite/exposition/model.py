@@ -28,7 +28,7 @@ from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS
-from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
+from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label, segment_text
 from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
 __all__ = ["ExportedModel", "Gauges", "ModelFamilies", "segment_label", "segment_variables"]
@@ -407,7 +407,7 @@ class _GaugeLines:
 
 def segment_label(baseline: Baseline, item: Segmentation, name: str) -> str:
     """Return the name of a segment in metrics, such as ``country=SE``."""
-    return f"{baseline.variables[item.variable].name}={name}"
+    return segment_text(baseline.variables[item.variable].name, name)
 
 
 def segment_variables(baseline: Baseline) -> Iterator[tuple[Segmentation, str, Variable]]:

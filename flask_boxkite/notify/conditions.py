@@ -23,6 +23,7 @@ from flask_boxkite.drift.wording import (
     title,
     variable_line,
 )
+from flask_boxkite.naming import segment_text
 from flask_boxkite.notify.message import Subject
 from flask_boxkite.performance.wording import expectation_line, verdict_line
 from flask_boxkite.provision.alerts import CAPTURE_ERROR_SHARE, STOPPED_SHARE, USUALLY_MISSING_SHARE
@@ -182,7 +183,7 @@ def segment_conditions(report: Mapping[str, Any]) -> Iterator[Condition | str]:
     model, baseline = report["model"], report["baseline"]
     everywhere = {(item["side"], item["name"]) for item in report["together"] if item["verdict"] in MOVED}
     for segment in report["segments"]:
-        name = f"{report['by']} = {segment['text']}"
+        name = segment_text(report["by"], segment["text"], " = ")
         moved = [item for item in segment["variables"] if item["verdict"] in MOVED]
         own = [item for item in moved if (item["side"], item["name"]) not in everywhere]
         if own:

@@ -593,6 +593,24 @@ def test_odd_names_reach_the_scrape_as_they_are() -> None:
         assert values(export(exposition(model), names={name}), name, "feature", "category")
 
 
+def test_segments_of_two_variables_never_share_a_series(tmp_path: Path) -> None:
+    """A variable's name may hold the sign that ends it, or look like one in quotes."""
+    sent = {"a": ["b=c", "d"], "a=b": ["c", "d"], '"a=b"': ["c", "d"], "plain": ["c", "d"]}
+    features = {name: values * 50 for name, values in sent.items()}
+    baseline = ModelMonitoringService.export_text(features, path=tmp_path / "baseline.prom", segments=list(sent))
+    service = ModelMonitoringService(baseline, sink="none")
+    service.log_prediction(features={name: values[0] for name, values in sent.items()})
+    text = service.export_http()[0].decode()
+
+    series = Counter(line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#"))
+    assert set(series.values()) == {1}
+    rows = values(text, "boxkite_segment_group_total", "segment", "variable", "group")
+    counted = {
+        segment for (segment, variable, group), count in rows.items() if (variable, group, count) == ("a", "b=c", 1)
+    }
+    assert counted == {"a=b=c", '"a=b"=c', '"\\"a=b\\""=c', "plain=c"}
+
+
 @pytest.mark.parametrize(
     ("names", "found"),
     [

@@ -54,6 +54,26 @@ def test_a_segment_as_in_training_is_clear(service: ModelMonitoringService) -> N
     assert clear <= found.clear
 
 
+def test_segments_of_two_variables_are_told_apart() -> None:
+    """A variable's name may hold the sign that ends it."""
+    stable = [{"side": "feature", "name": "age", "verdict": "stable"}]
+    keys = [
+        list(
+            segment_conditions(
+                {
+                    "model": "m",
+                    "baseline": "b",
+                    "by": by,
+                    "together": [],
+                    "segments": [{"text": text, "variables": stable}],
+                }
+            )
+        )
+        for by, text in (("a", "b = c"), ("a = b", "c"))
+    ]
+    assert keys[0] != keys[1]
+
+
 def test_a_variable_that_moved_everywhere_is_told_once(service: ModelMonitoringService) -> None:
     content = moved_segments(service.drift("24h", by="country"))
     content["together"] = [{"side": "feature", "name": "income", "verdict": "major"}]
