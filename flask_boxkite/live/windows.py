@@ -8,7 +8,8 @@ A window reaches back up to one slot less than its name says. Counts that anothe
 snapshot is taken may stay in the window for a slot longer. If the process that takes a snapshot is stopped, others take
 none, and the window may be off by the time of the stop.
 
-Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features, written as time goes by.
+Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features and 27 MiB more for each variable with ten
+segments, written as time goes by.
 
 Slots begin at times of the wall clock, so that records, which carry its times, can be cut at the same moments. But the
 monotonic clock measures the time that passes: the first snapshot notes the difference of the two clocks, so no later
