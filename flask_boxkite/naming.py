@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 MOST_LETTERS = 128
-"""Most characters of a category in a label."""
+"""Most characters of a category in a label; training warns of longer names of variables, which stand whole."""
 
 # Groups other than intervals and categories. Every row of a variable is in exactly one group.
 BELOW = "__below__"

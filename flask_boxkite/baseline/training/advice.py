@@ -9,6 +9,7 @@ from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.training.date_looks import DATE_LOOKS
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, looks_like_id
+from flask_boxkite.naming import MOST_LETTERS, short_text
 
 __all__ = ["warn_of_columns", "warn_of_row_labels"]
 
@@ -19,7 +20,7 @@ SHOWN = 5
 
 
 def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> None:
-    """Warn of columns that look personal, and of those whose drift cannot show; each is named once.
+    """Warn of columns that look personal, and of those whose drift cannot show, each once; and of long names.
 
     Args:
         items: Distributions of features and outputs.
@@ -46,6 +47,9 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
             remedy = f"If that is meant: texts=({listed},), or --text. If not, give {plain}."
         logger.warning("%s %s like %s. %s", _columns(names), "looks" if is_one else "look", look, remedy)
 
+    if long := [short_text(item.name) for item in items if len(item.name) > MOST_LETTERS]:
+        text = "%s: names of more than %s characters stand whole in metrics; some receivers refuse these. Shorten them."
+        logger.warning(text, _columns(long), MOST_LETTERS)
     for spot, names in blind_spots(others).items():
         logger.warning("%s: %s.", _columns(names), spot)
 

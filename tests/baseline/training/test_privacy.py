@@ -169,6 +169,17 @@ def test_columns_of_one_kind_share_a_warning(caplog: pytest.LogCaptureFixture) -
     ]
 
 
+def test_training_warns_of_names_that_labels_cannot_cut(caplog: pytest.LogCaptureFixture) -> None:
+    build_baseline({"a" * 128: range(100), "b" * 129: range(100)})
+
+    (record,) = caplog.records
+    start, text = record.getMessage().split("…")
+    assert start == "Column '" + "b" * 111
+    assert text[16:] == (
+        "': names of more than 128 characters stand whole in metrics; some receivers refuse these. Shorten them."
+    )
+
+
 def test_an_excluded_column_may_be_said_to_be_of_texts() -> None:
     assert len(built({"zip": ["1", "x"], "x": [1, 2]}, texts=["zip"], exclude=["zip"]).features) == 1
 
