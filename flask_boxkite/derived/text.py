@@ -47,7 +47,7 @@ class Text:
 
     Of ``derive={"comment": Text("comment")}``, the variables are ``comment.length`` (characters), ``comment.words``,
     ``comment.letters`` (share of letters among the characters) and ``comment.unknown_words`` (share of the words that
-    fewer than five training rows have). A text without characters has no share of letters, one without words no share
+    hardly any training row has). A text without characters has no share of letters, one without words no share
     of unknown words: these are missing.
 
     Attributes:
