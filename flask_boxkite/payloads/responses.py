@@ -19,7 +19,7 @@ from flask_boxkite.payloads.requests import csv_table
 from flask_boxkite.payloads.table import SCALARS, Table, as_table, from_records, from_rows, known_items
 from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
 from flask_boxkite.values.conversion import is_base64
-from flask_boxkite.values.objects import array_of, fields_of, has_values, is_value, standard, values_of
+from flask_boxkite.values.objects import array_of, fields_of, has_values, is_value, scalar_value, standard, values_of
 
 __all__ = ["csv_output", "found_output", "json_lines_output", "output_key", "output_table", "readable"]
 
@@ -218,7 +218,7 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return None if set(names).isdisjoint(value) else as_table(dict(value))
     if type(value) is list or type(value) is tuple or isinstance(value, np.ndarray):
         return _from_list(value, names)
-    if is_value(value):
+    if is_value(value := scalar_value(value)):
         return Table(None, [[value]]) if width == 1 else None
     if hasattr(type(value), "columns") and (table := as_table(value)) is not None:
         return _from_frame(table, names)

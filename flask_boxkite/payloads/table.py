@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.values.conversion import is_base64, plain
-from flask_boxkite.values.objects import array_of, columns_of, is_value, opened, standard, values_of
+from flask_boxkite.values.objects import array_of, columns_of, is_value, opened, scalar_value, standard, values_of
 
 __all__ = [
     "SCALARS",
@@ -224,7 +224,9 @@ def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[
     Returns:
         None if an item has an unknown type.
     """
-    first = values[0]
+    first = scalar_value(values[0])
+    if first is not values[0]:
+        values = list(map(scalar_value, values))
     kind = type(first)
     if kind in _LISTS or kind is dict or is_value(first):
         return values

@@ -26,7 +26,15 @@ from flask_boxkite.values.durations import (
     seconds_of_duration,
     seconds_of_duration_text,
 )
-from flask_boxkite.values.objects import array_of, arrow_column, columns_of, fields_of, values_of
+from flask_boxkite.values.objects import (
+    array_of,
+    arrow_column,
+    columns_of,
+    fields_of,
+    has_values,
+    scalar_value,
+    values_of,
+)
 
 __all__ = [
     "BOOLEAN_TEXTS",
@@ -110,7 +118,7 @@ def number_by_type(value: Any) -> float | None:
     # An array without dimensions, of any library; or a scalar of a type that NumPy lacks, such as bfloat16.
     if (array := array_of(value)) is not None and array.ndim == 0 and type(scalar := array[()]) is not type(value):
         return to_number(scalar)
-    return None
+    return to_number(content) if (content := scalar_value(value)) is not value else None
 
 
 def _float(value: Any) -> float:
@@ -305,7 +313,7 @@ def _plain_other(value: Any) -> Any:
         return _plain_decimal(value)
     if isinstance(value, Fraction):
         return plain(_float(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray)) or (isinstance(value, memoryview) and not has_values(value)):
         return _plain_bytes(bytes(value))
     return _plain_container(value)
 
@@ -361,7 +369,9 @@ def _plain_container(value: Any) -> Any:
 
 def _plain_object(value: Any) -> Any:
     """Convert an object of another library: a frame to its rows, an array or Series to a list, others to fields."""
-    content: Any = values_of(value)
+    if (content := scalar_value(value)) is not value:
+        return plain(content)
+    content = values_of(value)
     if content is None and (columns := columns_of(value)) is not None:
         return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     for read in (array_of, arrow_column, fields_of):

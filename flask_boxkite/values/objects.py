@@ -5,6 +5,7 @@ No library is imported for this, except pyarrow where an object offers nothing b
 
 from __future__ import annotations
 
+from array import array as plain_array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from enum import Enum
@@ -17,7 +18,17 @@ from numpy.typing import NDArray
 
 from flask_boxkite.values.durations import is_interval
 
-__all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "has_values", "is_value", "opened", "values_of"]
+__all__ = [
+    "array_of",
+    "arrow_column",
+    "columns_of",
+    "fields_of",
+    "has_values",
+    "is_value",
+    "opened",
+    "scalar_value",
+    "values_of",
+]
 
 _VALUES = (str, bytes, bytearray, Number, np.generic, date, time, timedelta, UUID, Enum)
 _NULLS = frozenset({"NoneType", "NAType", "NaTType"})
@@ -30,7 +41,10 @@ _ARRAY_MARKS = (
     "to_list",
     "to_pylist",
     "to_native",  # narwhals
+    "as_py",  # a single value of Arrow
 )
+_BYTES = frozenset({"B", "c"})
+"""Formats of a view of bytes, which are one value, as in a field of a database."""
 _NARROW = {
     "float32": np.float32,  # NumPy, pandas and Polars
     "float": np.float32,  # Arrow
@@ -47,8 +61,26 @@ def is_value(value: Any) -> bool:
 
 
 def has_values(value: Any) -> bool:
-    """Say whether this is an array, a column or a frame, by the interfaces of its type; nothing is read."""
-    return any(hasattr(type(value), mark) for mark in _ARRAY_MARKS)
+    """Say whether this is an array, a column, a frame or a value of Arrow, by its type; nothing is read."""
+    return _is_buffer(value) or any(hasattr(type(value), mark) for mark in _ARRAY_MARKS)
+
+
+def _is_buffer(value: Any) -> bool:
+    """Say whether this is one of Python's own arrays of numbers, or a view of one."""
+    return isinstance(value, plain_array) or (isinstance(value, memoryview) and value.format not in _BYTES)
+
+
+def scalar_value(value: Any) -> Any:
+    """Return the content of a scalar of Arrow; other objects, also a struct, which has fields, as they are."""
+    kind = type(value)
+    if not hasattr(kind, "as_py") or hasattr(kind, "keys"):
+        return value
+    try:
+        if hasattr(kind, "__len__"):  # a list
+            return None if value.values is None else values_of(value.values)
+        return _narrowed([value.as_py()], value.type)[0]
+    except Exception:  # moments in nanoseconds need pandas
+        return value
 
 
 def opened(value: Any, names: Collection[str] = ()) -> Any:
@@ -68,6 +100,8 @@ def opened(value: Any, names: Collection[str] = ()) -> Any:
         return list(value) if fields is None else fields
     if is_value(value) or isinstance(value, type):
         return None
+    if (content := scalar_value(value)) is not value:
+        return content
     for read in (values_of, array_of, arrow_column):
         content = read(value)
         if content is not None:
@@ -238,7 +272,7 @@ def array_of(value: Any) -> NDArray[Any] | None:
         return value
     if isinstance(value, (np.ndarray, np.generic)):
         return standard(np.asarray(value))
-    if not hasattr(kind, "__array__") and not hasattr(kind, "__dlpack__"):
+    if not _is_buffer(value) and not hasattr(kind, "__array__") and not hasattr(kind, "__dlpack__"):
         return None
     for read in (_torch, np.asarray, _from_dlpack):
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from array import array
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -655,6 +658,56 @@ def test_arrays_without_names_are_no_columns(value: Any) -> None:
 )
 def test_columns_by_name(value: Any, expected: Any) -> None:
     assert laid_out(as_table(value)) == expected
+
+
+FLOATS = pa.list_(pa.float32())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        array("f", [0.1, 0.7]),
+        memoryview(array("f", [0.1, 0.7])),
+        pa.scalar([0.1, 0.7], FLOATS),
+        [pa.scalar(0.1, pa.float32()), pa.scalar(0.7, pa.float32())],
+        [array("f", [0.1, 0.7])],
+        [pa.scalar([0.1, 0.7], FLOATS)],
+    ],
+    ids=["array", "view", "Arrow list", "Arrow values", "row", "Arrow row"],
+)
+def test_numbers_of_python_and_arrow_are_read_where_a_list_is(value: Any) -> None:
+    table = as_table(value)
+    assert table is not None
+    assert [to_number(item) for item in table.rows[0]] == [0.1, 0.7]
+
+    names = ("low", "high")
+    output = output_table(found_output(value, names, [], 1), names, 1)
+    assert output is not None
+    assert [to_number(item) for item in output.rows[0]] == [0.1, 0.7]
+    assert plain(value) in ([0.1, 0.7], [[0.1, 0.7]])
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "text"),
+    [
+        (pa.scalar(0.1, pa.float32()), 0.1, "0.1"),
+        (pa.scalar(True), 1.0, "true"),
+        (pa.scalar(Decimal("1.5")), 1.5, "1.5"),
+        (pa.scalar(timedelta(seconds=3)), 3.0, "3.0"),
+        (pa.scalar("7"), 7.0, "7"),
+    ],
+    ids=["float32", "boolean", "decimal", "duration", "text"],
+)
+def test_a_value_of_arrow_is_its_content(value: Any, number: float, text: str) -> None:
+    assert (to_number(value), to_text(value)) == (number, text)
+    output = output_table(found_output(value, ("output",), [], 1), ("output",), 1)
+    assert output is not None
+    assert to_number(output.rows[0][0]) == number
+
+
+def test_a_view_of_bytes_is_one_value() -> None:
+    assert plain(memoryview(b"Oslo")) == to_text(memoryview(b"Oslo")) == "Oslo"
+    assert laid_out(as_table({"k": 1.0, "x": memoryview(b"Oslo")})) == (("k", "x"), [[1.0, memoryview(b"Oslo")]])
 
 
 @pytest.mark.parametrize("holder", [ByArray, ByDlpack, ByTorch, ByTorchBfloat16], ids=lambda kind: kind.__name__)
