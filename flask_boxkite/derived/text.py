@@ -52,7 +52,8 @@ class Text:
 
     Attributes:
         source: Name of the column.
-        most_words: Most words that the baseline knows; of more, the ones in most rows.
+        most_words: Most words that the baseline knows; of more, the ones in most rows. Of equally frequent ones, it
+            knows as many as fit.
     """
 
     source: str

@@ -28,7 +28,7 @@ from flask_boxkite.derived import Observed, Row, Text, Vector
 from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument
 from flask_boxkite.derived.recipe import Recipe, invalid
 from flask_boxkite.derived.row import RowRecipe
-from flask_boxkite.derived.text import TextRecipe, counted, words_of
+from flask_boxkite.derived.text import TextRecipe, counted, hash_of_word, words_of
 from flask_boxkite.derived.vector import CLUSTERS, MOST_DIRECTIONS, MOST_NUMBERS, VectorRecipe, vector_of
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.suggestion import counted as number_of
@@ -359,8 +359,9 @@ def _fitted_text(
     for text in texts:
         if text is not None:
             rows_of_word.update(set(words_of(text)))
-    least = _least_rows(rows_of_word, recipe.most_words, options.least_rows(len(values)))
-    fitted = TextRecipe.of_words(name, recipe.source, (word for word, rows in rows_of_word.items() if rows >= least))
+    is_known = _rule_of_words(rows_of_word, recipe.most_words, options.least_rows(len(values)))
+    known = (word for word, rows in rows_of_word.items() if is_known(word, rows))
+    fitted = TextRecipe.of_words(name, recipe.source, known)
 
     rows = []
     for value, text in zip(values, texts, strict=True):
@@ -368,15 +369,26 @@ def _fitted_text(
             rows.append(fitted.values(value))
         else:
             words = words_of(text)
-            rows.append(counted(text, words, sum(rows_of_word[word] <= least for word in words)))
+            rows.append(counted(text, words, sum(not is_known(word, rows_of_word[word] - 1) for word in words)))
     return fitted, rows
 
 
-def _least_rows(rows_of_word: Mapping[str, int], most: int, least: int) -> int:
-    """Return the number of rows from which words are known, so that they are *most* at most."""
-    if len(rows_of_word) <= most:
-        return least
-    return max(least, sorted(rows_of_word.values(), reverse=True)[most] + 1)
+def _rule_of_words(rows_of_word: Mapping[str, int], most: int, least: int) -> Callable[[str, int], bool]:
+    """Return whether a word is known that so many rows have: the ones in most rows, and at least in *least*.
+
+    Of equally frequent words, the ones of the smallest hashes are known, as many as there is room for. One row less is
+    as frequent, so that no row decides on its own words where all have equally many rows.
+    """
+    frequencies = sorted(rows_of_word.values(), reverse=True)
+    if len(frequencies) <= most or frequencies[most] < least:
+        return lambda word, rows: rows >= least
+
+    last = frequencies[most]
+    first_tied = max(least, last - 1)
+    tied = sorted(hash_of_word(word) for word, rows in rows_of_word.items() if first_tied <= rows <= last)
+    room = most - sum(rows > last for rows in frequencies)
+    limit = tied[room]
+    return lambda word, rows: rows > last or (rows >= first_tied and hash_of_word(word) < limit)
 
 
 def _text_or_none(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +221,37 @@ def test_rare_words_of_training_look_as_rare_as_new_ones() -> None:
     assert recipe.values("same 3a")[3] == 0.0
     item = continuous(baseline, "comment.unknown_words")
     assert np.searchsorted(item.upper_bounds, 0.5) == int(np.argmax(item.counts))
+
+
+def test_of_equally_frequent_words_as_many_are_known_as_fit() -> None:
+    """Each of 400 words has 6 rows, and there is room for 100: the smallest CRCs, whatever the order of rows."""
+    rows = [f"w{index}" for index in range(400)] * 6
+    baseline, backwards = (built({"t": each}, {"t": Text("t", most_words=100)}) for each in (rows, rows[::-1]))
+    recipe = baseline.recipes["t"]
+    assert recipe == backwards.recipes["t"]
+    assert isinstance(recipe, TextRecipe)
+    smallest = sorted(zlib.crc32(word.encode()) for word in set(rows))[:100]
+    assert np.frombuffer(recipe.hashes, dtype="<u4").tolist() == smallest
+
+    item = continuous(baseline, "t.unknown_words")
+    assert (item.counts[1], sum(item.counts)) == (600, 2400)  # known in as many rows as live
+    assert sum(recipe.values(row)[3] == 0 for row in rows) == 600
+
+
+@pytest.mark.parametrize("most", [100, 250])
+def test_new_words_are_known_as_often_as_words_of_training_where_there_are_too_many(most: int) -> None:
+    """Words that have many rows by chance alone are known, and are no more frequent in new rows."""
+    rng = np.random.default_rng(7)
+    names = np.array([f"w{index}" for index in range(400)])
+    baseline = built({"t": rng.choice(names, 3200).tolist()}, {"t": Text("t", most_words=most)})
+    recipe = baseline.recipes["t"]
+    assert isinstance(recipe, TextRecipe)
+    assert len(recipe.hashes) == 4 * most
+    fresh = np.mean([recipe.values(word)[3] for word in rng.choice(names, 20_000).tolist()])
+    item = continuous(baseline, "t.unknown_words")
+    known = item.counts[1] / sum(item.counts)
+    assert fresh == pytest.approx(1 - most / 400, abs=0.015)
+    assert 1 - known == pytest.approx(fresh, abs=0.04)
 
 
 def test_directions_look_no_further_apart_in_training_than_in_new_vectors() -> None:
