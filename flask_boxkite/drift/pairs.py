@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.pairs import CELLS, PARTS
+from flask_boxkite.baseline.pairs import CELLS, PARTS, Pair
 from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.drift.association import association_degrees, association_statistics, cramers_v
 from flask_boxkite.drift.plan import Plan
 from flask_boxkite.drift.reasons import reason_for
-from flask_boxkite.drift.scan import Decision, State, scan
+from flask_boxkite.drift.scan import MINIMUM_ROWS, Decision, State, scan
 from flask_boxkite.drift.statistics import chi_squared_limits
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import IGNORED, Judgement, Verdict, judgement_of, uncertainty, verdict_of
 from flask_boxkite.drift.wording import moment, pair_text
+from flask_boxkite.suggestion import counted
 
 __all__ = ["PairDrift", "PairScan"]
 
@@ -162,6 +163,9 @@ class PairScan:
     ) -> PairDrift:
         pair, variables = self._pairs[number], self._baseline.variables
         stretch, state = int(decision.stretch[number]), State(int(decision.state[number]))
+        reason = reason_for(state, self._timeline, stretch, int(decision.rows[number]), pair.rows)
+        if state == State.WITHIN_LIMIT and (reason := self._one_sided(pair, live, float(decision.dispersion[number]))):
+            state = State.FEW_ROWS
         rows, weight = int(decision.rows[number]), float(self._plan.pair_weights[number])
         judgement = judgement_of(
             verdict_of(state) if weight else IGNORED,
@@ -178,7 +182,7 @@ class PairScan:
             variables[pair.second],
             live_rows,
             judgement,
-            reason_for(state, self._timeline, stretch, rows, pair.rows) if weight else self._ignored(number),
+            reason if weight else self._ignored(number),
             None if stretch == first else float(self._timeline.starts[stretch]),
             rows,
             _table(pair.counts),
@@ -189,6 +193,18 @@ class PairScan:
         if drift.verdict == "shifted" and drift.association_now < drift.association_before / 2:
             return replace(drift, judgement=replace(judgement, verdict="drifted"))
         return drift
+
+    def _one_sided(self, pair: Pair, live: Sequence[int], dispersion: float) -> str:
+        """Return the reason, as a phrase, why rows say nothing about an association: one value is always alike."""
+        table = np.reshape(live, (PARTS, PARTS))
+        rows = int(table.sum())
+        for place, of_parts in ((pair.first, table.sum(axis=1)), (pair.second, table.sum(axis=0))):
+            others = rows - int(of_parts.max())
+            if others / dispersion < MINIMUM_ROWS:
+                most = f"all but {others:,} of {rows:,} rows" if others else f"all {counted(rows, 'row')}"
+                name = self._baseline.variables[place].name
+                return f"{most} are in one part of {name}; {MINIMUM_ROWS} are needed in others"
+        return ""
 
     def _ignored(self, number: int) -> str:
         """Return the reason for which a pair is ignored."""

@@ -70,6 +70,7 @@ __all__ = [
     "size_meaning",
     "title",
     "unclear_too",
+    "unknown_pairs",
     "variable_line",
     "weight_of",
     "when",
@@ -90,6 +91,8 @@ _ALL = (-math.inf, math.inf)
 _NEGLIGIBLE = 1e-3
 _ALIKE = 0.9
 """Ratio of two associations that are about as strong."""
+_MOST_UNKNOWN = 3
+"""Most pairs without a verdict that are named."""
 _NAME = 22
 _QUIET = ("stable", "not enough data", IGNORED)
 
@@ -203,7 +206,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
 
 
 def pair_lines(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each pair that is not as in training, and one for all others.
+    """Yield a line for each pair that is not as in training, lines of `unknown_pairs`, and one for stable pairs.
 
     Args:
         pairs: Pairs of a report; a server of an earlier release sends none.
@@ -213,10 +216,24 @@ def pair_lines(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for item in pairs:
         if item["verdict"] not in _QUIET:
             yield f"{pair_text(item)}."
+    yield from unknown_pairs(pairs)
     judged = sum(item["verdict"] == "stable" for item in others)
     if judged:
         verb = "goes" if judged == 1 else "go"
         yield f"{judged} of {len(pairs)} pairs of variables {verb} together as in training."
+
+
+def unknown_pairs(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for some pairs of which many rows tell nothing, with the reason, and one for the rest of them.
+
+    Args:
+        pairs: Pairs of a report.
+    """
+    unknown = [item for item in pairs if item["verdict"] == "not enough data" and item["rows"] >= MINIMUM_ROWS]
+    for item in unknown[:_MOST_UNKNOWN]:
+        yield f"{pair_text(item)}."
+    if (more := len(unknown) - _MOST_UNKNOWN) > 0:
+        yield f"{more} more pair{'s have' if more > 1 else ' has'} not enough data."
 
 
 def pair_name(item: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from flask_boxkite.drift.wording import (
     policy_texts,
     share_of_weight,
     size_cell,
+    unknown_pairs,
 )
 from flask_boxkite.history.report import HistoryReport
 from flask_boxkite.live.failed import Failures
@@ -497,6 +498,11 @@ class ModelView:
     def changed_pairs(self) -> list[PairView]:
         """Pairs that are not, or may not be, as in training."""
         return [view for view in self.pairs if view.drift.verdict not in ("stable", "not enough data", IGNORED)]
+
+    @property
+    def unknown_pairs(self) -> list[str]:
+        """Sentences about pairs of which many rows tell nothing."""
+        return list(unknown_pairs([view.row for view in self.pairs]))
 
     @property
     def moved_pairs(self) -> list[PairView]:

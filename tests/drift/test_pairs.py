@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.scan import MINIMUM_ROWS, TESTS
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.timeline import Timeline
-from flask_boxkite.drift.wording import as_markdown, as_text
+from flask_boxkite.drift.wording import as_markdown, as_text, pair_lines
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
+from flask_boxkite.page.content import ModelView
+from flask_boxkite.page.render import comparison_html
 
 BEGIN = datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp()
 
@@ -272,6 +275,45 @@ def test_a_variable_that_does_not_come_leaves_its_pairs_without_rows(lacks: str)
             ("not enough data", 0, 0) if is_gone else ("stable", 1200, 1200)
         )
         assert not is_gone or pair.association_now == 0.0
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (0, "all 1,200 rows are in one part of rent; 30 are needed in others"),
+        (4, "all but 4 of 1,200 rows are in one part of rent; 30 are needed in others"),
+    ],
+)
+def test_a_value_that_hardly_varies_says_nothing_about_its_pairs(others: int, said: str) -> None:
+    """Whatever went together before, all else goes with a constant as before: the variable alone has drifted."""
+    served = Served()
+    served.serve(20, lambda rng, rows: [*rows[:others], *(row | {"rent": 0.0} for row in rows[others:])])
+    pair = served.pairs()["income, rent"]
+    report = served.model.drift("1h")
+
+    assert report["rent"].verdict == "major"
+    assert (pair.verdict, pair.reason, pair.rows) == ("not enough data", said, 1200)
+    assert pair.text == f"income and rent: {said}"
+    assert f"{pair.text}." in report.to_markdown()
+    assert "together" not in str(report)
+    view = ModelView("rents", BASELINE, report, served.model.observe().cells, when="in the records")
+    page = unescape(comparison_html("records", view, 0.0)).replace("<wbr>", "")
+    assert f"{pair.text}." in page
+    assert "as in training" not in page
+
+
+def test_of_many_pairs_of_which_nothing_is_known_some_are_named() -> None:
+    row = dict.fromkeys(("first", "second"), "a") | dict.fromkeys(("first_side", "second_side"), "feature")
+    row |= {"verdict": "not enough data", "reason": "why", "rows": MINIMUM_ROWS}
+    assert list(pair_lines([row] * 4)) == ["a and a: why."] * 3 + ["1 more pair has not enough data."]
+    assert list(pair_lines([row] * 5))[3:] == ["2 more pairs have not enough data."]
+    assert list(pair_lines([row | {"rows": MINIMUM_ROWS - 1}])) == []
+
+
+def test_a_value_that_varies_enough_has_its_pairs_judged() -> None:
+    served = Served()
+    served.serve(20, lambda rng, rows: [*rows[:60], *(row | {"rent": 0.0} for row in rows[60:])])
+    assert served.pairs()["income, rent"].verdict == "drifted"
 
 
 def test_one_large_request_is_unclear() -> None:

@@ -149,3 +149,17 @@ def test_what_a_service_writes_gives_its_pairs(tmp_path: Path) -> None:
     assert sorted((pair.first.name, pair.second.name, pair.live_rows) for pair in found.pairs) == sorted(
         (pair.first.name, pair.second.name, pair.live_rows) for pair in observed.pairs
     )
+
+
+def test_a_constant_says_nothing_in_metrics_and_records_either(tmp_path: Path) -> None:
+    rows = rows_of(np.random.default_rng(4), 300)
+    service = ModelMonitoringService(KNOWN, log_dir=tmp_path)
+    for row, output in rows:
+        service.log_prediction(features=[row[0], 0.0, row[2]], output=output)
+    service.flush()
+    live_pairs = {item.text: item.verdict for item in service.drift().pairs}
+    assert {item.text: item.verdict for item in Records(tmp_path).drift(KNOWN).pairs} == live_pairs
+    assert live_pairs["x and y: all 300 rows are in one part of y; 30 are needed in others"] == "not enough data"
+    text = service.export_http()[0].decode()
+    assert 'boxkite_pair_verdict{model="default",baseline="' in text
+    assert [line[-1] for line in text.splitlines() if 'pair="x, y",window="1h"' in line and "verdict" in line] == ["0"]
