@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flask_boxkite.derived.recipe import Recipe
 from flask_boxkite.values.conversion import is_null, plain
 
-__all__ = ["FunctionRecipe", "Observed", "ObservedRecipe", "argument"]
+__all__ = ["FunctionRecipe", "Observed", "ObservedRecipe", "argument", "result"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,15 @@ def argument(value: Any) -> Any:
         return value if value == value else None
     if value is None or is_null(value):
         return None
-    simple = _copied(plain(value))
-    # JSON has no infinity.
+    return _copied(result(value))
+
+
+def result(value: Any) -> Any:
+    """Return a value that a function has computed for a row of training as a plain one, in which numbers stay numbers.
+
+    JSON has no infinity and no integers of more than 64 bits, which `plain` makes texts.
+    """
+    if type(value) is int:
+        return value
+    simple = plain(value)
     return float(simple) if simple in ("Infinity", "-Infinity") and not isinstance(value, str) else simple

@@ -25,14 +25,14 @@ from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns
 from flask_boxkite.derived import Observed, Row, Text, Vector
-from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument
+from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument, result
 from flask_boxkite.derived.recipe import Recipe, invalid
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.derived.text import TextRecipe, counted, hash_of_word, words_of
 from flask_boxkite.derived.vector import CLUSTERS, MOST_DIRECTIONS, MOST_NUMBERS, VectorRecipe, vector_of
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.suggestion import counted as number_of
-from flask_boxkite.values.conversion import InvalidValue, plain, to_text
+from flask_boxkite.values.conversion import InvalidValue, to_text
 from flask_boxkite.values.paths import value_at
 
 __all__ = ["Derivation", "Derive", "Recorded", "check_for_chunks", "derivation_of", "recorded", "without_invalid"]
@@ -487,7 +487,7 @@ def _called(name: str, function: Callable[[dict[str, Any]], Any], table: _Table,
     failure: Exception | None = None
     for row in table.rows():
         try:
-            values.append(plain(function(row)))
+            values.append(result(function(row)))
         except Exception as error:
             failure = error
             values.append(invalid(type(error).__name__))

@@ -25,6 +25,7 @@ from flask_boxkite.derived.text import TextRecipe
 from flask_boxkite.derived.vector import VectorRecipe
 from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.payloads import Table
+from flask_boxkite.records import Records
 
 WORDS = [
     *("please", "help", "the", "my", "was", "is", "not", "again"),
@@ -176,6 +177,28 @@ def test_a_function_that_fails_for_some_rows_gives_invalid_values() -> None:
     baseline = built(data, {"inverse": lambda row: 1 / row["a"]})
     assert feature(baseline, "inverse").invalid == 1
     assert baseline.row_collisions == 0.0
+
+
+@pytest.mark.parametrize("odd", [math.inf, np.float32(-math.inf), 2**70], ids=repr)
+@pytest.mark.parametrize("is_discrete", [False, True], ids=["bins", "categories"])
+def test_numbers_that_json_lacks_count_as_in_a_column(odd: Any, is_discrete: bool, tmp_path: Path) -> None:
+    """In training, live, and in records, where they are texts."""
+    values = [odd, *(row % 3 / 2 if is_discrete else row / 7 for row in range(1, 90)), *[odd] * 10]
+    data = {"place": list(range(100))}
+    by_place = dict(enumerate(values))
+
+    def computed(row: dict[str, Any]) -> Any:
+        return by_place[row["place"]]
+
+    baseline, plain = built(data, {"v": computed}), built({**data, "v": values}, {})
+    assert feature(baseline, "v") == feature(plain, "v")
+
+    service = ModelMonitoringService(baseline, derive={"v": computed}, log_dir=tmp_path)
+    for place in range(100):
+        service.log_prediction(features={"place": place})
+    service.flush()
+    for report in (service.drift(), Records(tmp_path).drift(baseline)):
+        assert report["v"].now == report["v"].before
 
 
 # --- new rows of the same kind --------------------------------------------------------------------------------------
