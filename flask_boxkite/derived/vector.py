@@ -28,7 +28,7 @@ from flask_boxkite.derived.rounding import rounded
 from flask_boxkite.values.conversion import InvalidValue, is_null
 from flask_boxkite.values.objects import array_of, values_of
 
-__all__ = ["CLUSTERS", "MOST_DIRECTIONS", "MOST_NUMBERS", "Vector", "VectorRecipe", "vector_of"]
+__all__ = ["CLUSTERS", "LARGEST", "MOST_DIRECTIONS", "MOST_NUMBERS", "Vector", "VectorRecipe", "vector_of"]
 
 MOST_DIRECTIONS = 64
 """Most directions that a baseline keeps, for the distance and as variables."""
@@ -38,6 +38,9 @@ CLUSTERS = 8
 
 MOST_NUMBERS = 131_072
 """Most numbers in the centre, the directions and the clusters together: 700 kB of a baseline file."""
+
+LARGEST = 1e16
+"""Largest component of the vectors that a recipe is fitted to: variances, as 32-bit floats, reach to 3e38."""
 
 _ARRAYS = ("center", "directions", "variances", "clusters")
 
@@ -52,7 +55,8 @@ class Vector:
     the rows of an image. Of ``derive={"embedding": Vector("embedding")}``, the variables are ``embedding.norm``
     (Euclidean length), ``embedding.distance`` (from training, by its variances), ``embedding.cluster`` (the nearest of
     8 clusters of training, the largest first; left out of vectors too long for the file) and
-    ``embedding.direction_1``, … (coordinates on the first principal directions of training, from its centre).
+    ``embedding.direction_1``, … (coordinates on the first principal directions of training, from its centre). In
+    training, components reach to 1e16 at most.
 
     Attributes:
         source: Name of the column.
@@ -207,16 +211,20 @@ class VectorRecipe(Recipe):
     def _values(self, matrix: Floats) -> list[Sequence[Any]]:
         """Return the values of its variables for vectors of shape (vectors, size)."""
         center, directions, variances, clusters = self._arrays
-        with np.errstate(over="ignore", invalid="ignore"):
-            apart = matrix - center
+        # Squares of huge numbers overflow. All numbers are in proportion to the vector and the centres.
+        largest = np.abs(matrix).max(axis=1, keepdims=True)
+        scale = np.maximum(largest / LARGEST, 1.0) if (largest > LARGEST).any() else np.ones((1, 1))
+        matrix = matrix / scale
+        with np.errstate(over="ignore"):
+            apart = matrix - center / scale
             turned = apart @ directions
             distance = (turned**2 / variances[:-1]).sum(axis=1)
             if len(variances) <= self.size:  # else there is no other direction
                 distance += np.maximum(_squares(apart) - _squares(turned), 0.0) / variances[-1]
             numbers = [np.sqrt(_squares(matrix)), np.sqrt(distance), turned[:, : self.shown]]
-            rows: list[list[Any]] = rounded(np.column_stack(numbers)).tolist()
+            rows: list[list[Any]] = rounded(np.column_stack(numbers) * scale).tolist()
             if len(clusters):
-                away = rounded(np.column_stack([_squares(matrix - each) for each in clusters]))
+                away = rounded(np.column_stack([_squares(matrix - each / scale) for each in clusters]))
                 for row, nearest in zip(rows, away.argmin(axis=1).tolist(), strict=True):
                     row.insert(2, f"cluster_{nearest + 1}")
         return list(rows)

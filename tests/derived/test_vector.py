@@ -54,6 +54,28 @@ def test_many_vectors_give_the_same_numbers_as_each_alone(matrix: Any) -> None:
     assert [list(row) for row in RECIPE.rows(matrix)] == [list(row) for row in alone]
 
 
+@pytest.mark.parametrize("power", [17, 160, 300])
+def test_a_huge_vector_has_numbers_too(power: int) -> None:
+    """All are in proportion to the vector, so the centre, far nearer than its last digit, does not count."""
+    vector, huge = [3.0, -1.0, 2.0, 0.5], 10.0**power
+    (alone,) = RECIPE.rows([[huge * each for each in vector]])
+    (_, batch) = RECIPE.rows(np.array([vector, [huge * each for each in vector]]))
+    assert list(batch) == list(alone)
+    norm, distance, cluster, *coordinates = alone
+    turn = np.float32(DIRECTIONS).T.astype(float)
+    along = np.array(vector) @ turn
+    rest = np.dot(vector, vector) - np.dot(along, along)
+    assert norm / huge == pytest.approx(math.hypot(*vector), rel=1e-6)
+    assert distance / huge == pytest.approx(math.sqrt((along**2 / VARIANCES[:2]).sum() + rest / VARIANCES[2]), rel=1e-6)
+    assert cluster in ("cluster_1", "cluster_2")
+    assert np.array(coordinates) / huge == pytest.approx(along, rel=1e-6)
+
+
+def test_the_largest_vectors_are_infinitely_far() -> None:
+    (found,) = RECIPE.rows([[1.7e308] * 4])
+    assert [*found[:2], found[4]] == [math.inf, math.inf, pytest.approx(1.7e308)]
+
+
 @pytest.mark.parametrize(
     "form",
     [

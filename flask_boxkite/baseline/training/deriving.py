@@ -29,7 +29,7 @@ from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument
 from flask_boxkite.derived.recipe import Recipe, invalid
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.derived.text import TextRecipe, counted, hash_of_word, words_of
-from flask_boxkite.derived.vector import CLUSTERS, MOST_DIRECTIONS, MOST_NUMBERS, VectorRecipe, vector_of
+from flask_boxkite.derived.vector import CLUSTERS, LARGEST, MOST_DIRECTIONS, MOST_NUMBERS, VectorRecipe, vector_of
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.suggestion import counted as number_of
 from flask_boxkite.values.conversion import InvalidValue, to_text
@@ -441,6 +441,12 @@ def _fitted_vectors(name: str, recipe: Vector, values: Any) -> tuple[VectorRecip
         raise BaselineError(msg)
 
     matrix = np.array(vectors)
+    if (largest := np.abs(matrix).max()) > LARGEST:
+        msg = (
+            f"The vectors of {recipe.source!r} have components up to {largest:.0e}, and a baseline holds ones up to "
+            f"{LARGEST:.0e}. Leave out rows that are wrong, or divide all vectors by one number, live ones too."
+        )
+        raise BaselineError(msg)
     clusters = cluster_centers(matrix, CLUSTERS) if room >= CLUSTERS else ()
     more = max(min(MOST_DIRECTIONS, size, len(vectors) // _ROWS_OF_DIRECTION) - number, 0)
     directions = principal_directions(matrix, number + min(more, room - len(clusters)))

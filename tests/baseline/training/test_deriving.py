@@ -394,6 +394,18 @@ def test_large_vectors_need_fewer_directions_or_components() -> None:
         built({"v": np.random.default_rng(0).normal(size=(40, 40_000))}, {"v": Vector("v")})
 
 
+def test_huge_vectors_are_refused() -> None:
+    vectors = np.random.default_rng(0).normal(size=(100, 3))
+    with pytest.raises(
+        BaselineError,
+        match=r"^The vectors of 'v' have components up to [23]e\+200, and a baseline holds ones up to 1e\+16\. "
+        "Leave out rows that are wrong, or divide all vectors by one number, live ones too",
+    ):
+        built({"v": vectors * 1e200}, {"v": Vector("v")})
+    baseline = built({"v": vectors * 1e15}, {"v": Vector("v")})
+    assert Baseline.of(loads(render(baseline))) == baseline
+
+
 def test_vectors_too_long_for_clusters_have_none() -> None:
     baseline = built({"v": np.random.default_rng(0).normal(size=(40, 10_000))}, {"v": Vector("v", directions=5)})
     assert [item.name for item in baseline.features] == [
