@@ -18,7 +18,7 @@ from flask_boxkite.baseline.segment_baselines import segment_baselines
 from flask_boxkite.baseline.segmentation import Segmentation
 from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.segment_wording import as_markdown, as_text
-from flask_boxkite.drift.tables import GroupSums, Trained
+from flask_boxkite.drift.tables import GroupSums, Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
@@ -220,7 +220,8 @@ class SegmentJudge:
         segments = []
         for number, (name, text) in enumerate(zip(self.names, self.texts, strict=True)):
             report = self._judged(number, counts[number], timelines[number], alpha, reach)
-            rows = max((each.live_rows for each in report), default=0)
+            # Of a batch, one side may be unknown. The variable of the segments is not judged, and counts.
+            rows = int(per_variable(counts[number], self._starts.firsts).max())
             if rows or self.baselines[number].rows:  # else all rows are in the named segments
                 segments.append(Segment(name, rows, replace(report, window=window), text))
         segments.sort(key=largest_first)

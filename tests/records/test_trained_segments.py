@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -277,3 +278,19 @@ def test_segments_by_a_variable_are_meant_where_an_output_or_a_field_has_its_nam
     found, expected = recorded["a"].report["x"], live["a"].report["x"]
     assert (found.before, found.now, found.verdict) == (expected.before, expected.now, expected.verdict)
     assert found.verdict == "stable"
+
+
+@pytest.mark.parametrize("by", ["country", "output"])
+def test_the_only_variable_tells_the_rows_of_its_segments(tmp_path: Path, by: str) -> None:
+    """There is no other variable to judge."""
+    rows = drawn(np.random.default_rng(2), 400)
+    features = {"country": [row["country"] for row in rows]} if by == "country" else {}
+    output = None if features else [row["country"] for row in rows]
+    service = Service(build_baseline(features, output, segments=[by], progress=False), tmp_path)
+    for row in rows:
+        service.log(*({"country": row["country"]}, None) if features else (None, row["country"]))
+    service.monitor.recorders.close()
+
+    expected = Counter(row["country"] for row in rows)
+    for report in (service.model.drift(by=by), Records(tmp_path).drift(service.model.baseline, by=by)):
+        assert {segment.name: segment.rows for segment in report} == expected
