@@ -173,7 +173,9 @@ class ModelMonitoringService:
             positive: Actual value that the score stands for, for *binary*. None: the larger of the two.
             pairs: Whether each variable is also watched together with the one that tells most about it, so that a
                 broken join shows, which leaves each variable alone as it was. Of many rows, a random sample of 50,000
-                is counted for it. Outputs of as many rows must come in the same order. Each pair adds 16 series.
+                is counted for it. Equally many rows are taken for the same rows in the same order, also of outputs and
+                of features, unless row labels of pandas say otherwise: False suits outputs of as many other rows.
+                Each pair adds 16 series.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
             progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or a callable that gets the number of steps done, the number of all steps
@@ -186,7 +188,8 @@ class ModelMonitoringService:
                 values or groups; all other rows together: names of features, outputs or derived variables. A column
                 that *exclude* names, too, only segments rows: requests bring it by its name, or the view by
                 ``monitor.observe(country="SE")``. A mapping gives training values that are no column:
-                ``{"country": countries, "age": None}``. Counts come from a random sample of 50,000 rows.
+                ``{"country": countries, "age": None}``. Counts come from a random sample of 50,000 rows. As for
+                *pairs*, outputs of as many rows as the features are taken for outputs of the same rows.
             ignore: Names of variables (features and outputs) that are counted, but not judged: they raise no alert, and
                 their share of the false-alarm probability goes to the others. ``BOXKITE_VARIABLES`` may take this, and
                 the two decisions that follow, back in a server.

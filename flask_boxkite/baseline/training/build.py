@@ -25,6 +25,7 @@ from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
 from flask_boxkite.baseline.training.rarity import row_values
 from flask_boxkite.baseline.training.row_labels import labels_of
+from flask_boxkite.baseline.training.same_rows import are_same_rows, common_labels, row_labels
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.segmenting import Segments, wanted_segments, with_segments
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
@@ -62,7 +63,7 @@ def build_baseline(
     if classes is not None:
         inference = with_classes(inference, classes)
     rows: ValidationRows | None = None
-    seen, derivation = Seen(), None
+    seen, derivation, is_one_table = Seen(), None, True
     if derive:
         features, inference = rereadable(features), rereadable(inference)
         others = [name for name in (inference, actual) if isinstance(name, str)]
@@ -71,6 +72,7 @@ def build_baseline(
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
     if pairs or wanted or actual is not None:
         features, inference = rereadable(features), rereadable(inference)
+        is_one_table = _is_one_table(features, inference, actual, options)
     if actual is not None:
         rows = validation_rows(
             *judged_columns(features, inference, actual), options, threshold=threshold, positive=positive
@@ -101,9 +103,11 @@ def build_baseline(
     )
     if rows is not None:
         names = [item.name for item in contents.features]
-        contents = with_effects(contents, rows, first_columns(features, names) if names else {})
+        contents = with_effects(contents, rows, first_columns(features, names) if names and is_one_table else {})
     if wanted or (pairs and len(contents.distributions) > 1):
         columns = _sampled(contents, features, inference)
+        if not is_one_table:  # and so no feature and output belong together
+            columns = columns[0], {}
         # Of vectors, some rows are fitted to and not counted, so that their variables have other rows than all others.
         apart = () if derivation is None else derivation.held.keys()
         if wanted:
@@ -111,6 +115,19 @@ def build_baseline(
         if pairs and len(contents.distributions) > 1:
             contents = _with_pairs(contents, *columns, apart=apart)
     return Baseline.of(contents)
+
+
+def _is_one_table(features: Any, inference: Any, actual: Any, options: BaselineOptions) -> bool:
+    """Say whether features and outputs of equally many rows are of the same rows, as far as row labels tell.
+
+    Raises:
+        BaselineError: They have the same labels in different orders, or columns that must be of the same rows are not.
+    """
+    of_features = row_labels(features, options.exclude)
+    of_outputs = of_features if isinstance(inference, str) else row_labels(inference, options.exclude)
+    of_actual = of_features if isinstance(actual, str) else row_labels(actual)
+    known = common_labels([("'inference'", of_outputs), ("'actual'", of_actual)])
+    return are_same_rows(of_features, known, "'features'", "'inference'" if known is of_outputs else "'actual'")
 
 
 def _sampled(contents: BaselineContents, features: Any, inference: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.conversion import to_text
 from flask_boxkite.values.paths import leaves
 
-__all__ = ["ONCE", "as_lazy_frame", "named_columns", "named_outputs", "with_classes"]
+__all__ = ["ONCE", "as_lazy_frame", "named_columns", "named_outputs", "native_frame", "with_classes"]
 
 ONCE = "Names tell the variables apart, so each must be used once."
 
@@ -163,7 +163,7 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
     _refuse_containers(data, f"{prefix}s")
     if isinstance(data, Mapping):
         return data.items()
-    frame = _native_frame(data)
+    frame = native_frame(data)
     if frame is not None:
         frame = frame.collect() if hasattr(frame, "collect") else frame
         return ((name, frame.get_column(name)) for name in frame.columns)
@@ -187,11 +187,11 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
 
 def as_lazy_frame(data: Any) -> Any | None:
     """Return *data* as a narwhals `LazyFrame`, or None if it is not lazy."""
-    frame = _native_frame(data)
+    frame = native_frame(data)
     return frame if hasattr(frame, "collect_schema") and not hasattr(frame, "get_column") else None
 
 
-def _native_frame(data: Any) -> Any | None:
+def native_frame(data: Any) -> Any | None:
     """Return *data* as a narwhals frame, or None if it is not a data frame."""
     if data is None or isinstance(data, (np.ndarray, list, tuple, Mapping)):
         return None
