@@ -69,6 +69,8 @@ def _summary(report: Mapping[str, Any]) -> str:
     segments = report["segments"]
     drifted = sum(item["verdict"] in MOVED for item in segments)
     against = f", against the same {when(report['against'])}" if report["against"] else ""
+    if report.get("reference") == "all rows":  # of earlier releases' servers, there is none
+        against = ", against all rows of training"
     return (
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
         f"{against}{unclear_too(segments)}. {_moved_most(report)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,8 @@ class SegmentReport:
         segments: Segments, one for each value.
         failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
         together: Drift of all rows together, in the same window; None if it was not judged.
+        reference: Rows that each segment is compared with: ``segment``, the same segment in training or in *against*,
+            or ``all rows`` of training, where the baseline has no such segments.
     """
 
     by: str
@@ -84,6 +86,7 @@ class SegmentReport:
     segments: tuple[Segment, ...]
     failed: str = ""
     together: DriftReport | None = None
+    reference: Literal["segment", "all rows"] = "segment"
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of that name.
@@ -115,14 +118,15 @@ class SegmentReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values.
 
-        Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, and ``segments``, a list of dicts
-        with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
+        Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, ``reference``, and ``segments``, a
+        list of dicts with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
         `DriftReport.to_dict`. A server's report also has ``together``: ``side``, ``name`` and ``verdict`` of each
         variable in all rows together.
         """
         together = {} if self.together is None else {"together": list(map(verdict_dict, self.together))}
+        keys = ("by", "model", "baseline", "window", "alpha", "against", "reference")
         return {
-            **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
+            **{key: getattr(self, key) for key in keys},
             "segments": [
                 {
                     "name": segment.name,

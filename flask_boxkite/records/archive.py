@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -667,6 +667,7 @@ class Records:
         *,
         model: str | None = None,
         version: str | None = None,
+        segments: Collection[str] | None = None,
         **options: Any,
     ) -> Baseline:
         """Make a new baseline from answered rows, as `export_text` makes one from training data.
@@ -680,6 +681,8 @@ class Records:
                 judged as there; None for all that the records have.
             model: Name of the model; None for the model of the records.
             version: Name of the version, for people.
+            segments: Variables whose rows are also counted apart for each of their values, as in `export_text`; None
+                for the ones of *baseline*.
             **options: Options ``discrete``, ``bins``, ``max_bins``, ``max_categories``, ``min_category_rows``,
                 ``texts``, ``missing_texts``, ``exclude``, ``ignore``, ``weights`` and ``drift_sizes``, as in
                 `export_text`.
@@ -719,18 +722,23 @@ class Records:
         derive = None
         if known is not None and known.derived:
             features, derive = recorded(features, known)
+        decisions = BaselineOptions.of(**options)
+        if segments is None:
+            kept = () if known is None else known.segmented_by
+            segments = [name for name in kept if name not in decisions.exclude]
         made = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
-            BaselineOptions.of(**options),
+            decisions,
             model=model or served or "default",
             version=version,
             derive=derive,
+            segments=segments,
         )
         if known is not None:
             names = {item.name for item in made.distributions}
-            kept = tuple(policy for policy in known.policies if policy.name in names)
-            made = replace(made, policies=kept).judged_by(made.policies)
+            policies = tuple(policy for policy in known.policies if policy.name in names)
+            made = replace(made, policies=policies).judged_by(made.policies)
         if path is not None:
             made.dump(path)
         return made

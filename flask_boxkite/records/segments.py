@@ -97,8 +97,16 @@ class Judging:
             segments.append(Segment(name, item.rows, replace(report, variables=variables, pairs=()), text))
         segments.sort(key=largest_first)
 
-        fingerprint = self.baseline.fingerprint
-        return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(segments))
+        return SegmentReport(
+            by,
+            self.model,
+            self.baseline.fingerprint,
+            self.window,
+            self.alpha,
+            self.against,
+            tuple(segments),
+            reference="all rows" if before is None else "segment",
+        )
 
     def _trained_segments(self, judge: SegmentJudge, by: str, counts: Mapping[str, SegmentCounts]) -> SegmentReport:
         """Judge each segment of training against itself, as a server does."""

@@ -346,12 +346,13 @@ def test_a_dict_tells_it_to_programs() -> None:
     report = served.report("1h")
     found = json.loads(json.dumps(report.to_dict()))
 
-    assert {key: found[key] for key in ("by", "model", "baseline", "window", "against")} == {
+    assert {key: found[key] for key in ("by", "model", "baseline", "window", "against", "reference")} == {
         "by": "city",
         "model": "default",
         "baseline": BASELINE.fingerprint,
         "window": "1h",
         "against": None,
+        "reference": "segment",
     }
     assert found["segments"][0]["name"] == "Bonn"
     assert found["segments"][0]["variables"][0]["name"] == "age"

@@ -412,10 +412,12 @@ def test_a_report_of_segments_can_be_printed_and_stored(tmp_path: Path, trained:
     report = Records(root, start="2026-01-01", end="2026-01-02").drift(trained, by="country")
     text = str(report).splitlines()
     assert max(map(len, text)) <= 100
-    assert text[0].startswith("1 of 4 segments by 'country' drifted from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z.")
+    summary = "1 of 4 segments by 'country' drifted from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z"
+    assert " ".join(text[:2]).startswith(f"{summary}, against all rows of training. ")
     assert next(line.split()[0] for line in text if line[:2] in COUNTRIES) == "FR"
     found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert found["by"] == "country"
+    assert (found["by"], found["reference"]) == ("country", "all rows")
+    assert "against all rows of training" in report.to_markdown()
     assert [each["name"] for each in found["segments"]] == [each.name for each in report]
     assert found["segments"][0]["variables"] == report.segments[0].report.to_rows()
     rows = report.to_rows()

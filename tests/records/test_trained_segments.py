@@ -294,3 +294,60 @@ def test_the_only_variable_tells_the_rows_of_its_segments(tmp_path: Path, by: st
     expected = Counter(row["country"] for row in rows)
     for report in (service.model.drift(by=by), Records(tmp_path).drift(service.model.baseline, by=by)):
         assert {segment.name: segment.rows for segment in report} == expected
+
+
+# --- a new baseline ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("service", [KNOWN, OBSERVED], indirect=True, ids=["feature", "observed"])
+def test_a_new_baseline_keeps_the_segments_of_the_known_one(service: Service, tmp_path: Path) -> None:
+    """With the rows of the records: the same as of an export of them."""
+    rows = drawn(np.random.default_rng(2), 400)
+    is_feature = not service.model.baseline.derived
+    for row in rows:
+        own = {name: row[name] for name in ("age", "city", "visits", *["country"] * is_feature)}
+        service.log(own, row["score"], observed=None if is_feature else {"country": row["country"]})
+    service.monitor.recorders.flush(30.0)
+    records = Records(tmp_path)
+
+    made = records.to_baseline(None, service.model.baseline)
+    columns = {name: [row[name] for row in rows] for name in ("age", "city", "visits", "country")}
+    expected = build_baseline(
+        columns,
+        [row["score"] for row in rows],
+        BaselineOptions.of(exclude=[] if is_feature else ["country"], discrete=["city", "visits", "country"]),
+        segments=service.model.baseline.segmented_by,
+        progress=False,
+    )
+    assert made.segmented_by == expected.segmented_by == ("city", "visits", "country", "output")
+    assert made.segmentations == expected.segmentations
+    assert {item.verdict for segment in records.drift(made, by="country") for item in segment.report} <= {
+        "stable",
+        "not enough data",
+    }
+
+
+def test_a_new_baseline_has_the_segments_that_one_names(service: Service, tmp_path: Path) -> None:
+    by_name(service, drawn(np.random.default_rng(2), 100))
+    service.monitor.recorders.flush(30.0)
+    records = Records(tmp_path)
+
+    assert records.to_baseline(None, KNOWN, segments=["age"]).segmented_by == ("age",)
+    assert records.to_baseline(None, KNOWN, segments=()).segmented_by == ()
+    assert records.to_baseline(None, KNOWN, exclude=["city"]).segmented_by == ("visits", "country", "output")
+    assert records.to_baseline(segments=["city"]).segmented_by == ("city",)
+
+
+def test_a_report_says_which_rows_segments_are_compared_with(service: Service, tmp_path: Path) -> None:
+    by_name(service, drawn(np.random.default_rng(2), 100))
+    service.monitor.recorders.flush(30.0)
+    records = Records(tmp_path)
+
+    for report, reference in (
+        (records.drift(KNOWN, by="city"), "segment"),
+        (records.drift(KNOWN, by="city", against=records), "segment"),
+        (records.drift(KNOWN, by="age"), "all rows"),
+    ):
+        assert report.reference == report.to_dict()["reference"] == reference
+        assert ("against all rows of training" in " ".join(str(report).split())) == (reference == "all rows")
+        assert ("against all rows of training" in report.to_markdown()) == (reference == "all rows")
