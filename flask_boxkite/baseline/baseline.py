@@ -7,7 +7,7 @@ safe to share between threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,11 @@ from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
+from flask_boxkite.baseline.merged_segments import added_segments, merge_for_segments
 from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.baseline.pairs import parts_of_cells
-from flask_boxkite.baseline.segmentation import Segmentation, possible_segments
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
-from flask_boxkite.naming import RARE
 from flask_boxkite.policies import Policy, merged, named_policies, over, policy_lines
 
 if TYPE_CHECKING:
@@ -233,6 +232,9 @@ class Baseline(BaselineContents):
     def merge(self, other: Baseline) -> Baseline:
         """Add the counts of another baseline with equal bins; commutative and exact.
 
+        Segments that both have are kept as far as groups of both end at the same bounds; a warning in the log names
+        what is left out.
+
         Raises:
             BinMismatchError: Models, variables, bins, groups or policies differ.
         """
@@ -254,9 +256,10 @@ class Baseline(BaselineContents):
             msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
             raise BinMismatchError(msg)
 
+        add = merge_for_segments if self.segmentations and other.segmentations else merge
         return Baseline(
-            tuple(map(merge, self.features, other.features)),
-            tuple(map(merge, self.outputs, other.outputs)),
+            tuple(map(add, self.features, other.features)),
+            tuple(map(add, self.outputs, other.outputs)),
             self.rows + other.rows,
             self.model,
             self.version if self.version == other.version else None,
@@ -285,7 +288,7 @@ class Baseline(BaselineContents):
             if (other := others.get((pair.first, pair.second))) is not None
             and len(parts[pair.first]) == len(parts[pair.second]) == 1
         ]
-        return replace(self, pairs=tuple(found), segmentations=tuple(_added_segments(self, left, right)))
+        return replace(self, pairs=tuple(found), segmentations=added_segments(self, left, right))
 
     def _merged_collisions(self, other: Baseline) -> float | None:
         """Return the mean weighted by rows; equal rows between the two samples are unknown."""
@@ -293,48 +296,6 @@ class Baseline(BaselineContents):
             return None
         rows = max(self.rows + other.rows, 1)
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
-
-
-def _added_segments(merged: Baseline, left: Baseline, right: Baseline) -> Iterator[Segmentation]:
-    """Yield the segments that both have, added up group by group; none if their groups are of other values."""
-    mine, theirs = _places_of_groups(merged, left), _places_of_groups(merged, right)
-    if mine is None or theirs is None:
-        return
-    others = {(item.variable, frozenset(item.segments)): item for item in right.segmentations}
-    for item in left.segmentations:
-        if (other := others.get((item.variable, frozenset(item.segments)))) is None:
-            continue
-        possible = possible_segments(merged.distributions[item.variable])  # in the order of their frequency
-        known = tuple(name for name in possible if name in item.segments)
-        segments = known + tuple(sorted(set(item.segments).difference(known)))
-        counts, collisions = [], []
-        for name in (*segments, RARE):
-            one, two = item.names.index(name), other.names.index(name)
-            of_one, of_two = item.counts[one], other.counts[two]
-            counts.append(tuple(of_one[a] + of_two[b] for a, b in zip(mine, theirs, strict=True)))
-            chances = [item.collisions[one], other.collisions[two]]
-            collisions.append(None if None in chances else max(filter(None, chances), default=0.0))
-        yield Segmentation(item.variable, segments, tuple(counts), tuple(collisions))
-
-
-def _places_of_groups(merged: Baseline, side: Baseline) -> list[int] | None:
-    """Return the place of each group of all variables in another baseline; None if there is one of other values."""
-    places: list[int] = []
-    start = 0
-    for item, other in zip(merged.distributions, side.distributions, strict=True):
-        own = {group: place for place, group in enumerate(_values_of_groups(other), start)}
-        groups = _values_of_groups(item)
-        if own.keys() != set(groups):
-            return None
-        places += [own[group] for group in groups]
-        start += len(groups)
-    return places
-
-
-def _values_of_groups(item: Distribution) -> list[tuple[str, frozenset[str]]]:
-    """Return the name of each group, and its categories: samples may have them in another order."""
-    categories = item.categories if isinstance(item, Discrete) else ()
-    return [(group.name, frozenset(categories[group.start : group.stop])) for group in item.groups]
 
 
 def _parts_by_value(item: Distribution) -> Collection[object]:

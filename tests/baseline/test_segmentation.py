@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from flask_boxkite.baseline.segmentation import (
     segment_of_cells,
 )
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.options import BaselineOptions
 from tests.baseline.strategies import continuous, discrete
 
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 10.0, 30.0), missing=2, invalid=4)
@@ -30,6 +33,7 @@ SCORE = Continuous("age", (0.25, 0.5), (3, 14, 5), (0.25, 0.5))
 GROUPS = sum(len(item.groups) for item in (AGE, CITY, SCORE))
 COUNTS = tuple(tuple(range(start, start + GROUPS)) for start in (0, 100, 1000))
 BY_CITY = Segmentation(1, ("Bonn", "Ulm"), COUNTS, (0.0, 0.5, None))
+REMEDY = "Count the rows of both in one baseline, as Baseline.from_chunks() does."
 BASELINE = Baseline((AGE, CITY), (SCORE,), 22, segmentations=(BY_CITY,))
 
 
@@ -208,31 +212,136 @@ def test_rows_are_equal_as_often_as_in_the_sample_of_more_equal_ones() -> None:
     assert item.collisions == (0.25, 0.5, None)
 
 
-def test_segments_that_only_one_has_are_left_out_of_the_sum() -> None:
+def test_segments_that_only_one_has_are_left_out_of_the_sum(caplog: pytest.LogCaptureFixture) -> None:
     one, other = of_cities(1), of_cities(2)
-    by_city, by_visits = other.segmentations
-    fewer = replace(by_city, segments=("Bonn",), counts=by_city.counts[1:], collisions=(0.0, 0.0))
+    _, by_visits = other.segmentations
 
-    for segmentations, left in (((by_visits,), [1]), ((fewer, by_visits), [1]), ((), [])):
+    for segmentations, left, lost in (((by_visits,), [1], ["city"]), ((), [], ["city", "visits"])):
         changed = replace(other, segmentations=segmentations)
         assert [item.variable for item in one.merge(changed).segmentations] == left
         assert [item.variable for item in changed.merge(one).segmentations] == left
+        text = (
+            f"has no segments by {', '.join(map(repr, lost))}, which one of them lacks. Make both with segments={lost}."
+        )
+        assert set(caplog.messages) == {f"The sum of two baselines {text}"}
+        caplog.clear()
 
 
-def test_segments_do_not_add_where_groups_are_of_other_values() -> None:
-    """Of more than eight texts, groups are the most frequent ones of each sample, and the rest is rare."""
-    words = [f"w{number}" for number in range(12)]
+def group_rows(baseline: Baseline, segment: str, by: str, name: str) -> dict[str, int]:
+    """Return the rows of training of one segment by the groups of one variable."""
+    item = baseline.segmentation_by(by)
+    assert item is not None
+    own = segment_baselines(baseline, item)[item.names.index(segment)]
+    (variable,) = (each for each in own.distributions if each.name == name)
+    names = [group.name for each in baseline.distributions if each.name == name for group in each.groups]
+    return dict(zip(names, group_counts(variable, variable.cells), strict=True))
 
-    def of_words(order: list[str]) -> Baseline:
-        texts = [word for number, word in enumerate(order) for _ in range(30 - 2 * number)]
-        city = ["Bonn", "Ulm"] * (len(texts) // 2)
-        return build_baseline({"text": texts, "city": city}, segments=["city"], pairs=False, progress=False)
 
-    one, other = of_words(words), of_words(words[::-1])
-    assert one.merge(one).segmentations != ()
-    names = [[group.name for group in side.features[0].groups] for side in (one, other)]
-    assert (one.merge(other).segmentations == ()) == (set(names[0]) != set(names[1]))
-    assert set(names[0]) != set(names[1])
+def test_a_segment_that_only_one_has_is_among_all_others_in_the_sum(caplog: pytest.LogCaptureFixture) -> None:
+    """Of more than ten categories, each sample has the ten most frequent."""
+    towns = [f"t{number}" for number in range(12)]
+
+    def of_towns(order: list[str]) -> dict[str, list[Any]]:
+        town = [name for number, name in enumerate(order) for _ in range(40 - 2 * number)]
+        return {"town": town, "size": [number % 3 for number in range(len(town))]}
+
+    both = of_towns(towns), of_towns(towns[::-1])
+    one, other = (build_baseline(each, segments=["town"], pairs=False, progress=False) for each in both)
+    merged = one.merge(other)
+    assert merged == other.merge(one)
+    (item,) = merged.segmentations
+    assert set(item.segments) == set(towns[2:-2])
+
+    rows = [pair for each in both for pair in zip(each["town"], each["size"], strict=True)]
+    for name in item.names:
+        own = [size for town, size in rows if town == name or (name == "__rare__" and town not in item.segments)]
+        found = group_rows(merged, name, "town", "size")
+        assert {size: found[f"{size}.0"] for size in range(3)} == {size: own.count(size) for size in range(3)}
+    text = "The sum of two baselines counts 4 of their segments by 'town' among all others, as they differ in both."
+    assert set(caplog.messages) == {f"{text} {REMEDY}"}
+
+
+def of_given_bins(seed: int, move: float = 0.0) -> tuple[dict[str, Any], Baseline]:
+    """Train on numbers in bins that are given, whose groups follow from the rows of each sample."""
+    rng = np.random.default_rng(seed)
+    city = rng.choice(["Bonn", "Ulm"], 1000, p=[0.45 + 0.01 * seed, 0.55 - 0.01 * seed])
+    age = rng.normal(np.where(city == "Ulm", 50, 40) + move, 10)
+    floor = rng.choice(12, 1000, p=np.linspace(1, 4, 12) / 30)
+    columns = {"city": city.tolist(), "age": age.tolist(), "floor": floor.tolist()}
+    options = BaselineOptions.of(bins={"age": [float(bound) for bound in range(12, 90, 4)]}, discrete=["floor"])
+    return columns, build_baseline(columns, None, options, segments=["city", "age"], pairs=False, progress=False)
+
+
+def test_segments_add_where_groups_follow_from_the_rows_of_each(caplog: pytest.LogCaptureFixture) -> None:
+    """The sum has groups that end where groups of both end, and each row of both is counted in them."""
+    (mine, one), (theirs, other) = of_given_bins(1), of_given_bins(4)
+    assert one.features[1].groups != other.features[1].groups
+    merged = one.merge(other)
+    assert merged == other.merge(one)
+    assert not caplog.messages
+    columns = {name: [*mine[name], *theirs[name]] for name in mine}
+
+    for by in ("city", "age"):
+        item = merged.segmentation_by(by)
+        assert item is not None
+        segments = [segment_of(merged, by, value) for value in columns[by]]
+        assert set(item.segments) <= set(segments)
+        for name, variable in product(item.names, ("city", "age", "floor")):
+            own = Counter(
+                segment_of(merged, variable, value)
+                for value, segment in zip(columns[variable], segments, strict=True)
+                if (segment if segment in item.segments else "__rare__") == name
+            )
+            found = group_rows(merged, name, by, variable)
+            assert {group: rows for group, rows in found.items() if rows} == own
+
+
+def segment_of(baseline: Baseline, name: str, value: Any) -> str:
+    """Return the group of a value by its name, which says the values."""
+    (item,) = (each for each in baseline.distributions if each.name == name)
+    label = value if isinstance(value, str) else repr(float(value))
+    for group in item.groups:
+        if isinstance(item, Discrete) and label in item.categories[group.start : group.stop]:
+            return group.name
+        if not isinstance(item, Discrete) and group.name.startswith("("):
+            lower, upper = group.name[1:-1].split(",")
+            if float(lower) < value <= float(upper):
+                return group.name
+    assert not isinstance(item, Discrete)
+    return "__below__" if value <= item.group_bounds[0] else "__above__"
+
+
+def test_a_variable_whose_groups_have_little_in_common_has_no_rows_by_segment(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (_, one), (_, other) = of_given_bins(1), of_given_bins(2, move=25.0)
+    merged = one.merge(other)
+
+    by_city = merged.segmentation_by("city")
+    assert by_city is not None
+    for own in segment_baselines(merged, by_city)[:2]:
+        assert [item.rows for item in own.features] == [own.rows, 0, own.rows]
+    assert (
+        f"The sum of two baselines has no rows by segment of 'age', since groups differ in both. {REMEDY}"
+        in caplog.messages
+    )
+
+
+def test_segments_whose_groups_all_differ_are_left_out_of_the_sum(caplog: pytest.LogCaptureFixture) -> None:
+    bounds = (0.0, 10.0, 20.0, 30.0)
+    one, other = (
+        Continuous("age", bounds, (0, 5, 7, 3, 1), groups) for groups in ((0.0, 10.0, 30.0), (0.0, 20.0, 30.0))
+    )
+    counts = ((1, 2, 3, 4, 5, 0),) * 2
+
+    def of(item: Continuous) -> Baseline:
+        (name,) = (group.name for group in item.groups if group.start == 1)
+        return Baseline((item,), (), 16, segmentations=(Segmentation(0, (name,), counts, (0.0, 0.0)),))
+
+    assert of(one).merge(of(other)).segmentations == ()
+    assert caplog.messages == [
+        f"The sum of two baselines has no segments by 'age', since groups differ in both. {REMEDY}"
+    ]
 
 
 def test_a_baseline_and_itself_have_twice_the_counts() -> None:
