@@ -233,7 +233,7 @@ class Baseline(BaselineContents):
         """Add the counts of another baseline with equal bins; commutative and exact.
 
         Segments that both have are kept as far as groups of both end at the same bounds; a warning in the log names
-        what is left out.
+        segments and variables that are left out.
 
         Raises:
             BinMismatchError: Models, variables, bins, groups or policies differ.

@@ -66,7 +66,7 @@ def _in_common_runs(merged: Discrete, left: Discrete, right: Discrete) -> Discre
 def added_segments(
     merged: BaselineContents, left: BaselineContents, right: BaselineContents
 ) -> tuple[Segmentation, ...]:
-    """Return the segments that both baselines have, added up; a warning names what is left out.
+    """Return the segments that both baselines have, added up; a warning names all that are left out.
 
     Args:
         merged: Sum of both, without segments.
@@ -98,7 +98,7 @@ class _Groups(NamedTuple):
     """The groups of two baselines in their sum.
 
     Attributes:
-        places: For each baseline, the place of each of its groups among the groups of the sum, or `_NOWHERE`.
+        places: Places of the groups of each baseline among the groups of the sum, or `_NOWHERE`.
         number: Number of groups of the sum.
         lost: Places of variables of which a group lies in several ones of the sum.
     """
