@@ -335,13 +335,37 @@ def _expected(names: Sequence[str]) -> str:
 def _advice(document: Any, names: Sequence[str], rows: int | None, outputs: Sequence[Distribution]) -> str:
     """Return advice about an answer that is JSON and follows no convention."""
     fitting = [path for path, value in _values_below(document, _DEEPEST) if _can_be(value, names, rows, outputs)]
-    place = _predict("output", _shown(fitting[0]) if len(fitting) == 1 else None)
+    path = _place_among(fitting, names)
+    place = _predict("output", None if path is None else _shown(path))
+    if path is not None and "." in path:  # another name for the key would not be found either
+        return f"Say where it is: {place}"
     if all(_UNNAMED.fullmatch(name) for name in names):
         if len(names) > 1:
             return f"Name the outputs when you train, by a frame or a mapping, or say where they are: {place}"
-    elif did_you_mean := _suggestion(names, _all_keys(document)):
+    elif did_you_mean := _suggested_outputs(document, names):
         return did_you_mean
     return f"Say where it is: {place}"
+
+
+def _place_among(paths: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the path of the output: the only one, or the one that ends nearly as it is called; None if unclear."""
+    if len(paths) > 1 and len(names) == 1:
+        ends = [path.rpartition(".")[2] for path in paths]
+        end = names[0] if names[0] in ends else nearest(names, ends).get(names[0])
+        paths = [path for path, own in zip(paths, ends, strict=True) if own == end]
+    return paths[0] if len(paths) == 1 else None
+
+
+def _suggested_outputs(document: Any, names: Sequence[str]) -> str | None:
+    """Say which keys of an answer, or of one object in it, probably stand for outputs; None if none does."""
+    if not isinstance(document, Mapping):
+        return None
+    if did_you_mean := _suggestion(names, document):
+        return did_you_mean
+    for key, value in list(document.items())[:_MOST_KEYS]:
+        if isinstance(value, Mapping) and (did_you_mean := _suggestion(names, value)):
+            return f"{did_you_mean}, and say where they are: {_predict('output', _shown(key))}"
+    return None
 
 
 def _values_below(document: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -312,8 +312,36 @@ UNNAMED = ("output_0", "output_1")
             NAMED,
             None,
             f"The answer has the keys 'tier', 'shares'; 'shares' has 'Low', 'High'; {OUTPUTS} 'low', 'high'. "
+            "Did you mean 'low' by 'Low', 'high' by 'High'? Use the names of training, and say where they are: "
+            "@monitor.predict(output='shares').",
+            id="misspelt, below a key",
+        ),
+        pytest.param(
+            {"tier": "a", "Low": 0.1, "High": 0.9},
+            None,
+            NAMED,
+            None,
+            f"The answer has the keys 'tier', 'Low', 'High'; {OUTPUTS} 'low', 'high'. "
             "Did you mean 'low' by 'Low', 'high' by 'High'? Use the names of training.",
             id="misspelt",
+        ),
+        pytest.param(
+            {"result": {"quotes": [0.5], "currency": "EUR"}},
+            None,
+            ("quote",),
+            None,
+            "The answer has the keys 'result'; 'result' has 'quotes', 'currency'; the baseline's output is 'quote'. "
+            "Say where it is: @monitor.predict(output='result.quotes').",
+            id="another name, below a key",
+        ),
+        pytest.param(
+            {"result": {"quotes": [0.5], "limits": [3.0]}},
+            None,
+            ("quote",),
+            None,
+            "The answer has the keys 'result'; 'result' has 'quotes', 'limits'; the baseline's output is 'quote'. "
+            "Say where it is: @monitor.predict(output='result.quotes').",
+            id="another name, below a key, beside others that fit",
         ),
         pytest.param(
             {"x": 1},
