@@ -512,7 +512,7 @@ def test_a_process_that_has_counted_nothing_says_that_it_counts_alone(baseline: 
     assert service.drift().to_dict()["note"] is None
 
     with service_of(baseline, state_dir=str(tmp_path / "state")) as (shared, _):
-        assert shared.drift().note == ""
+        assert shared.drift().note == "No prediction came since the start."
 
 
 HOURS = [float(hour) for hour in range(24)]

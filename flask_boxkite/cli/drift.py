@@ -118,7 +118,7 @@ def _of_records(
     with open_records(location, baseline=baseline, **options) as (source, loaded):
         trained = judged(loaded, **policies)
         findings, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
-    if not has_counts:
+    if not has_counts and (by or must_be_some):  # a report on the whole has a note
         note_records(source, trained, location, baseline, must_be_some=must_be_some)
     return findings
 

@@ -56,7 +56,8 @@ _NO_ACTUAL = (
 @click.option(
     "--fail-on",
     type=click.Choice([*_FAILING]),
-    help=f"Exit with code {DRIFT_FOUND} if outcomes show that any model is this much worse than validated.",
+    help=f"Exit with code {DRIFT_FOUND} if outcomes show that any model is this much worse than validated; "
+    "with 1 if no prediction was counted.",
 )
 @output_option
 @click.option(
@@ -106,6 +107,8 @@ def performance(
     _check_some(content["models"])
     _show(content, form, output)
     _fail(content["models"], fail_on)
+    if records is None:
+        _note_uncounted(content["models"], must_be_some=fail_on is not None)
 
 
 def _refuse_without_outcomes(options: Mapping[str, Any]) -> None:
@@ -154,10 +157,13 @@ def _of_records(
 
 
 def _content(window: str | None, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the JSON of the output: of each model the same as on the page, without its drift."""
+    """Return the JSON of the output: of each model the same as on the page, and of its drift the note alone."""
     keys = ("model", "baseline", "version", "performance")
-    # A server of an earlier release has no performance.
-    return {"format": 1, "window": window, "models": [{key: item.get(key) for key in keys} for item in models]}
+    # A server of an earlier release has no performance, and no note.
+    content = [
+        {**{key: item.get(key) for key in keys}, "note": (item.get("drift") or {}).get("note")} for item in models
+    ]
+    return {"format": 1, "window": window, "models": content}
 
 
 def _check_some(models: Sequence[Mapping[str, Any]]) -> None:
@@ -200,6 +206,23 @@ def _texts(content: Mapping[str, Any], write_one: Callable[[Mapping[str, Any]], 
             msg = "The report is of a server of another release. '--format json' writes it as it is."
             raise BoxkiteError(msg) from error
         yield "\n".join(map(printable, text.split("\n")))
+
+
+def _note_uncounted(models: Sequence[Mapping[str, Any]], *, must_be_some: bool) -> None:
+    """Name the models of which no prediction was counted.
+
+    Raises:
+        BoxkiteError: There must be some.
+    """
+    texts = [
+        f"No prediction of {item['model']!r} was counted. {item['note'] or ''}".rstrip()
+        for item in models
+        if item["performance"] and not item["performance"].get("coverage", {}).get("predictions", True)
+    ]
+    if texts and must_be_some:
+        raise BoxkiteError(printable(" ".join(texts)))
+    for text in texts:
+        click.echo(printable(text), err=True)
 
 
 def _fail(models: Sequence[Mapping[str, Any]], fail_on: str | None) -> None:

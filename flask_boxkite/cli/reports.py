@@ -19,8 +19,10 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import output_option, write
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.uncounted import uncounted
 from flask_boxkite.drift.verdict import WORST_FIRST
 from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count, moved_pairs
+from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
@@ -53,6 +55,10 @@ class Findings(Protocol):
     @property
     def verdicts(self) -> Sequence[tuple[str, str]]:
         """``variable`` or ``pair``, and the verdict, of each of all models or segments."""
+
+    @property
+    def uncounted(self) -> str:
+        """The reason for which they cannot pass, though no verdict is bad: nothing was counted; empty if they can."""
 
     def to_json(self) -> Any:
         """Return JSON values."""
@@ -126,6 +132,28 @@ class Models:
             *(("pair", item["verdict"]) for report in self._reports for item in report.get("pairs", ())),
         ]
 
+    @property
+    def uncounted(self) -> str:
+        """The models of which nothing was counted, or nothing of one side, each with its note; empty if there are none.
+
+        Also a server without any baseline has no verdicts.
+        """
+        if not self._reports:
+            return f"{', '.join(repr(item['model']) for item in self.content['models'])}: there is no baseline."
+        texts = []
+        for report in self._reports:
+            if what := uncounted(report["variables"]):
+                said = f"{what.capitalize()} was counted {self.when}."
+                texts.append(f"{report['model']!r} has no verdict. {report.get('note') or said}")
+        return " ".join(texts)
+
+    @property
+    def _problems(self) -> list[Mapping[str, Any]]:
+        """The findings that need attention, and that no note has told."""
+        said = " ".join(report.get("note") or "" for report in self._reports)
+        findings = self.content.get("findings", ())
+        return [item for item in findings if item["level"] == "problem" and item["remedy"] not in said]
+
     def to_json(self) -> Any:
         """Return the content."""
         return self.content
@@ -133,9 +161,7 @@ class Models:
     def to_markdown(self, *, shows_all: bool) -> str:
         """Return a table for each model, with the lines that a terminal shows below it."""
         parts = [part for model in self.content["models"] for part in self._markdown(model, shows_all=shows_all)]
-        for finding in self.content.get("findings", ()):
-            if finding["level"] == "problem":
-                parts.append(escaped(printable(f"✗ {finding['what']} {finding['remedy']}")))
+        parts += [escaped(printable(f"✗ {item['what']} {item['remedy']}")) for item in self._problems]
         return "\n\n".join(parts)
 
     def _markdown(self, model: Mapping[str, Any], *, shows_all: bool) -> Iterator[str]:
@@ -145,11 +171,12 @@ class Models:
             return
         variables: Sequence[Mapping[str, Any]] = report["variables"]
         items = listed(variables, shows_all=shows_all)
-        yield (
-            as_markdown({**report, "variables": items}, self._heading(model))
-            if items
-            else escaped(self._heading(model))
-        )
+        if items:
+            yield as_markdown({**report, "variables": items}, self._heading(model))
+        else:
+            yield escaped(self._heading(model))
+            if note := report.get("note"):
+                yield escaped(printable(note))
         if errors := failed(model):
             yield escaped(errors)
         if len(items) < len(variables):
@@ -168,14 +195,14 @@ class Models:
                     console.print()
                 heading, today = self._heading(model), self.content.get("time", "")[:10] or None
                 show_model(console, model, heading, shows_all=shows_all, today=today)
-            show_problems(console, self.content.get("findings", ()))
+            show_problems(console, self._problems)
 
     def _heading(self, model: Mapping[str, Any]) -> str:
         if (report := model["drift"]) is None:
             return printable(f"{model['model']}: there is no baseline.")
         variables: Sequence[Mapping[str, Any]] = report["variables"]
         moved = f"{moved_count(variables, self.when)}{moved_pairs(report.get('pairs', ()))}"
-        return printable(f"{model['model']}: {moved} Baseline {report['baseline']}.")
+        return printable(f"{model['model']}: {moved[0].lower()}{moved[1:]} Baseline {report['baseline']}.")
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -196,7 +223,8 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
             click.option(
                 "--fail-on",
                 type=click.Choice(_FAILING[::-1]),
-                help=f"Exit with code {DRIFT_FOUND} if any variable has this verdict, or a worse one.",
+                help=f"Exit with code {DRIFT_FOUND} if any variable has this verdict, or a worse one; with 1 if "
+                "nothing was counted.",
             ),
             output_option,
             click.option(
@@ -219,6 +247,9 @@ def finish(findings: Findings, form: str, output: Path | None, fail_on: str | No
         output: File to write to; None for standard output.
         fail_on: Mildest verdict that causes the exit code `DRIFT_FOUND`; None for none.
         shows_all: Whether a table, also in Markdown, lists variables that have not moved; JSON and HTML always do.
+
+    Raises:
+        BoxkiteError: The exit code depends on verdicts, and there are none, since nothing was counted.
     """
     if form == "json":
         write(json.dumps(findings.to_json(), indent=2) + "\n", output)
@@ -236,3 +267,5 @@ def finish(findings: Findings, form: str, output: Path | None, fail_on: str | No
         found = [counted(number, noun) for noun, number in Counter(nouns).items()]
         click.echo(f"Drift found: {' and '.join(found)}, {fail_on} or worse.", err=True)
         click.get_current_context().exit(DRIFT_FOUND)
+    if fail_on and (reason := findings.uncounted):
+        raise BoxkiteError(printable(reason))

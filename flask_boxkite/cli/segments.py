@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.cli.group import write
 from flask_boxkite.drift.segment_wording import as_markdown, as_text
+from flask_boxkite.drift.uncounted import are_uncounted
+from flask_boxkite.drift.wording import when
 
 if TYPE_CHECKING:
     from flask_boxkite.drift.segments import SegmentReport
@@ -37,6 +39,13 @@ class Segments:
     def verdicts(self) -> Sequence[tuple[str, str]]:
         """``variable``, and the verdict, of each of all segments."""
         return [("variable", item["verdict"]) for segment in self.content["segments"] for item in segment["variables"]]
+
+    @property
+    def uncounted(self) -> str:
+        """The reason for which nothing has passed: nothing was counted in any segment; empty if it was."""
+        if not are_uncounted(self.content["segments"]):
+            return ""
+        return f"Nothing was counted {when(self.content['window'])} in segments by {self.content['by']!r}."
 
     def to_json(self) -> Any:
         """Return the content."""

@@ -210,13 +210,10 @@ def note_records(
     Raises:
         BoxkiteError: There must be some.
     """
-    msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
-    if source.counts.records:
-        names = listed([repr(item.name) for item in trained.variables if side in ("", item.side)], _SHOWN)
-        msg = (
-            f"No record at '{location}' has {f'an {side}' if side else 'a feature or output'} of '{baseline}', which "
-            f"has {names}. Give the baseline of this model: --baseline"
-        )
+    from flask_boxkite.records.uncounted import uncounted_note
+
+    remedy = "Give the baseline of this model: --baseline"
+    msg = uncounted_note(source.counts, trained, location, side=side, file=f"'{baseline}'", remedy=remedy)
     if must_be_some:
         raise BoxkiteError(msg)
     click.echo(msg, err=True)

@@ -32,6 +32,7 @@ from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.days import observed_days
+from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.observation import Observation, observe, observe_segments, observed_performance
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
@@ -222,11 +223,13 @@ def _segments(
 
 
 def _observation(directory: Path, model: ExportedModel, window: str | None) -> Observation:
+    notes = Notes(model.name, str(model.key), lambda: directory)
     if (days := days_of(window)) is not None:
         source = HistorySource(
             model.name, model.baseline, model.key, model.alpha, lambda: directory, lambda: read_directory(directory)
         )
-        return observed_days(model.name, source.coarse, source.past(), days, time.time(), model.alpha)
+        seen = observed_days(model.name, source.coarse, source.past(), days, time.time(), model.alpha)
+        return seen.with_notes(notes)
     seen = observe(
         model.name,
         model.baseline,
@@ -236,7 +239,7 @@ def _observation(directory: Path, model: ExportedModel, window: str | None) -> O
         alpha=model.alpha,
         timelines=Timelines(model.layout) if model.baseline else None,
     )
-    return replace(seen, performance=_performance(directory, seen))
+    return replace(seen, performance=_performance(directory, seen)).with_notes(notes)
 
 
 def _counts(directory: Path, model: ExportedModel) -> _Counts:

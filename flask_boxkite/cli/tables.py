@@ -43,7 +43,7 @@ STYLES = {
 def show_model(
     console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool, today: str | None = None
 ) -> None:
-    """Print a model: a line about all of it, a line about its requests, and one for each variable that moved.
+    """Print a model: a line about all of it, its note, a line about its requests, and one for each moved variable.
 
     Args:
         console: Console to print to.
@@ -53,6 +53,8 @@ def show_model(
         today: Date to omit, as ``"2026-01-31"``; None to omit none.
     """
     console.print(heading, style="bold", soft_wrap=True)
+    if note := (model["drift"] or {}).get("note"):
+        console.print(printable(note), soft_wrap=True)
     if "rows" in model:
         console.print(_requests(model), soft_wrap=True)
     if errors := failed(model):
@@ -75,12 +77,11 @@ def show_model(
         console.print(Text(f"\n{names}: {note}"))
 
 
-def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:
+def show_problems(console: Console, problems: Sequence[Mapping[str, Any]]) -> None:
     """Print the findings that need attention."""
-    for finding in findings:
-        if finding["level"] == "problem":
-            console.print(f"\n✗ {printable(finding['what'])}", style="red", soft_wrap=True)
-            console.print(f"  {printable(finding['remedy'])}", soft_wrap=True)
+    for finding in problems:
+        console.print(f"\n✗ {printable(finding['what'])}", style="red", soft_wrap=True)
+        console.print(f"  {printable(finding['remedy'])}", soft_wrap=True)
 
 
 def _requests(model: Mapping[str, Any]) -> str:
@@ -146,5 +147,7 @@ def _numbers(item: Mapping[str, Any], today: str | None) -> Mapping[str, str]:
 
 
 def _moved(item: Mapping[str, Any]) -> tuple[Text, str, str]:
-    """Return the group that moved most, and its shares before and now."""
+    """Return the group that moved most, and its shares before and now; dashes without rows."""
+    if not item["rows"]:
+        return Text("-"), "-", "-"
     return shortened(moved_group(item)), *percents(item["share_before"], item["share_now"])

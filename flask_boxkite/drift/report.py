@@ -48,7 +48,7 @@ class DriftReport:
             none, or they are unknown.
         pairs: Pairs of variables that go together in training, the largest changes first; empty if none are known, as
             with baselines of earlier releases.
-        note: Note on the whole, such as that nothing has been counted here; empty if there is none.
+        note: Note on the whole, such as why nothing was counted; empty if there is none.
     """
 
     model: str

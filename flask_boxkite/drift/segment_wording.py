@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flask_boxkite.drift.uncounted import are_uncounted
 from flask_boxkite.drift.verdict import IGNORED, MOVED
 from flask_boxkite.drift.wording import (
     COLUMNS,
@@ -67,14 +68,16 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
 def _summary(report: Mapping[str, Any]) -> str:
     segments = report["segments"]
+    about = f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+    if are_uncounted(segments):
+        return f"Nothing was counted {when(report['window'])}, by {printable(report['by'])!r}. {about}"
     drifted = sum(item["verdict"] in MOVED for item in segments)
     against = f", against the same {when(report['against'])}" if report["against"] else ""
     if report.get("reference") == "all rows":  # of earlier releases' servers, there is none
         against = ", against all rows of training"
     return (
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
-        f"{against}{unclear_too(segments)}. {_moved_most(report)}"
-        f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+        f"{against}{unclear_too(segments)}. {_moved_most(report)}{about}"
     )
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
+from flask_boxkite.drift.uncounted import uncounted
 from flask_boxkite.drift.verdict import DOUBT, IGNORED, MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import (
     ABOVE,
@@ -181,7 +182,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     note = [escaped(report["note"]), ""] if report.get("note") else []
     lines = [escaped(heading or _summary(report)), "", *note, markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
-        moved = f"{moved_group(item)} {' → '.join(percents(item['share_before'], item['share_now']))}"
+        moved = moved_most(item, len(moved_group(item)) + COLUMNS, "→")
         verdict = ": ".join(filter(None, (item["verdict"], item["reason"], item["note"])))
         lines.append(
             markdown_row(
@@ -194,8 +195,8 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
                     f"{item['g']:.1f}",
                     f"{item['limit']:.1f}",
                     moved,
-                    percent(item["missing_now"]),
-                    percent(item["unseen_now"]),
+                    percent(item["missing_now"]) if item["rows"] else "-",
+                    percent(item["unseen_now"]) if item["rows"] else "-",
                 ]
             )
         )
@@ -285,7 +286,7 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
-    """Say how many variables have drifted, how many are unclear, and how many are ignored.
+    """Say how many variables have drifted, how many are unclear, and how many are ignored; or that none was counted.
 
     Args:
         variables: Variables of a report.
@@ -295,7 +296,11 @@ def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
     total, ignored = len(without_ignored(variables)), len(variables) - len(without_ignored(variables))
     left_out = f", {ignored} {'is' if ignored == 1 else 'are'} ignored" if ignored else ""
     share = share_of_weight(variables)
-    return f"{len(moved)} of {total} variables{share} drifted {period}{unclear_too(variables)}{left_out}."
+    what = uncounted(variables)
+    missing = f"{what.capitalize()} was counted {period}. " if what else ""
+    if what == "nothing":
+        return missing.rstrip()
+    return f"{missing}{len(moved)} of {total} variables{share} drifted {period}{unclear_too(variables)}{left_out}."
 
 
 def without_ignored(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -441,16 +446,19 @@ def title(item: Mapping[str, Any]) -> str:
     return name if item["side"] == "feature" else f"{name} (output)"
 
 
-def moved_most(item: Mapping[str, Any], room: int) -> str:
-    """Name the group of a variable that moved most, and its two shares, in *room* columns."""
-    shares = f" {' -> '.join(percents(item['share_before'], item['share_now']))}"
+def moved_most(item: Mapping[str, Any], room: int, arrow: str = "->") -> str:
+    """Name the group of a variable that moved most, and its two shares, in *room* columns; a dash without rows."""
+    if not item["rows"]:
+        return "-"
+    shares = f" {f' {arrow} '.join(percents(item['share_before'], item['share_now']))}"
     return cut(moved_group(item), room - len(shares)) + shares
 
 
 def variable_line(item: Mapping[str, Any]) -> str:
     """Return a variable of a report in one line: verdict, size, and the group that moved most."""
     size = f", size {size_cell(item)}" if item["verdict"] in CHANGED else ""
-    return f"{title(item)}: {item['verdict']}{size}, {moved_most(item, COLUMNS)}"
+    moved = f", {moved_most(item, COLUMNS)}" if item["rows"] else ""
+    return f"{title(item)}: {item['verdict']}{size}{moved}"
 
 
 def moved_group(item: Mapping[str, Any]) -> str:

@@ -458,9 +458,12 @@ class ModelMonitor:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
         if (days := days_of(window)) is not None:
-            return replace(observation.report, note=self._history.note(days, self._clock()))
+            notes = [observation.report.note, self._history.note(days, self._clock())]
+            if all(notes) and not any(observation.capture_errors.values()):
+                del notes[0]  # predictions of this hour may be there
+            return replace(observation.report, note=" ".join(filter(None, notes)))
         is_alone = self.settings.state_dir is None and not observation.totals.any()
-        return replace(observation.report, note=_NOTHING_COUNTED if is_alone else "")
+        return replace(observation.report, note=_NOTHING_COUNTED) if is_alone else observation.report
 
     def history(self, days: int = HISTORY_DAYS, *, is_latest: bool = True) -> HistoryReport:
         """Return the last days of the model, as `ModelMonitoringService.history` explains.
@@ -585,7 +588,8 @@ class ModelMonitor:
                 from flask_boxkite.monitoring.days import observed_days
 
                 history, alpha = self._history, self.settings.drift_alpha
-                return observed_days(self.model, history.coarse, history.past(), days, self._clock(), alpha)
+                seen = observed_days(self.model, history.coarse, history.past(), days, self._clock(), alpha)
+                return seen.with_notes(self.notes)
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
             seen = observe(
@@ -597,7 +601,7 @@ class ModelMonitor:
                 alpha=self.settings.drift_alpha,
                 timelines=self._timelines,
             )
-        return replace(seen, unread=self.unread.read())
+        return replace(seen, unread=self.unread.read()).with_notes(self.notes)
 
     def course(self, side: str, name: str) -> Course:
         """Return how far one of the baseline's variables was from training in the course of the last day.

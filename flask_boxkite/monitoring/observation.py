@@ -29,6 +29,8 @@ from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.monitoring.findings import InvalidShare
+from flask_boxkite.monitoring.notes import Notes
+from flask_boxkite.monitoring.uncounted import uncounted_note
 from flask_boxkite.monitoring.unread import Key, expected_of
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.report import PerformanceReport, performance_report
@@ -88,6 +90,7 @@ class Observation:
         trained: Counts from training; None without a baseline.
         performance: Performance of the model; None if its baseline has no actual values.
         unread: Examples of values that count as invalid, by variable.
+        notes: Latest hint on each kind of capture error.
     """
 
     model: str
@@ -102,6 +105,7 @@ class Observation:
     trained: Trained | None = None
     performance: PerformanceReport | None = None
     unread: Mapping[Key, Sequence[UnreadValue]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def report(self) -> DriftReport | None:
@@ -119,7 +123,14 @@ class Observation:
             window=self.window,
             trained=self.trained,
         )
-        return replace(report.with_unread(self.unread), failed=failed_line(self.failures, self.window))
+        note = uncounted_note(report, self.capture_errors, self.rows, self.notes)
+        return replace(report.with_unread(self.unread), failed=failed_line(self.failures, self.window), note=note)
+
+    def with_notes(self, notes: Notes) -> Observation:
+        """Return the same with the latest hints, if there are capture errors."""
+        if not any(self.capture_errors.values()):
+            return self
+        return replace(self, notes={kind: note.text for kind, note in notes.read().items()})
 
     def cells_since(self, since: float | None) -> NDArray[np.int64]:
         """Return the counts since a snapshot; with None, the counts of the window."""

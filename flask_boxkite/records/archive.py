@@ -20,6 +20,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.segments import SegmentReport
+from flask_boxkite.drift.uncounted import uncounted
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.fairness.report import ALPHA as FAIRNESS_ALPHA
@@ -55,6 +56,7 @@ from flask_boxkite.records.segmentation import Segmentation, is_by_model
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.records.shares import Executor, count_shares
+from flask_boxkite.records.uncounted import uncounted_note
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.layout import Layout
@@ -308,7 +310,12 @@ class Records:
         none = SegmentCounts.none(ModelCells.of(judging.baseline).buckets_start)
         whole, failures = counter.segments.get("", none), counter.failures
         report = judging.report(whole, None if before is None else before.get("", none)).with_unread(counter.unread)
-        return replace(report, failed=failed_line(failures, judging.window)), whole.cells, failures
+        note = ""
+        if what := uncounted(report.to_rows()):
+            side = what.removeprefix("no ") if what != "nothing" else ""
+            is_answered = bool(counter.segments)
+            note = uncounted_note(self._counts, judging.baseline, self.location, side=side, is_answered=is_answered)
+        return replace(report, failed=failed_line(failures, judging.window), note=note), whole.cells, failures
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1

@@ -13,7 +13,7 @@ from flask_boxkite.naming import RARE
 def variable(name: str, verdict: str = "stable", side: str = "feature") -> dict[str, Any]:
     """Return a variable of a report, as far as a table of segments reads it."""
     shares = {"share_before": 0.1, "share_now": 0.3, "moved_most_text": "1 to 2", "moved_most": "(1.0,2.0]"}
-    return {"name": name, "side": side, "kind": "continuous", "verdict": verdict, "reason": "", **shares}
+    return {"name": name, "side": side, "kind": "continuous", "verdict": verdict, "reason": "", "rows": 100, **shares}
 
 
 def segment(name: str, *variables: dict[str, Any]) -> dict[str, Any]:
