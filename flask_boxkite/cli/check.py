@@ -13,7 +13,7 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_boxkite.cli.group import boxkite
 from flask_boxkite.cli.notifications import notification_outcomes
 from flask_boxkite.cli.probes import Outcome, probes
-from flask_boxkite.cli.setup import outcomes, setup_of_app, setup_of_environment
+from flask_boxkite.cli.setup import not_seen, outcomes, setup_of_app, setup_of_environment
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.monitoring.assembly import make_webhook
 from flask_boxkite.quoting import masked, printable
@@ -39,7 +39,8 @@ def check(context: click.Context, offline: bool, sends: bool) -> None:
 
     The app is the one that flask finds (--app); without an app, settings come from the environment: FLASK_BOXKITE_…, as
     app.config.from_prefixed_env() reads them. Run the command where the server runs, as the same user. It writes to
-    directories for a moment, and sends fluentd one record with the tag 'boxkite.check', to see it acknowledged.
+    directories for a moment, and sends fluentd one record with the tag 'boxkite.check', to see it acknowledged. Only if
+    a running server has the same BOXKITE_STATE_DIR, it looks at its requests.
 
     Exits with 1 if there is a problem.
 
@@ -71,6 +72,8 @@ def _all_outcomes(context: click.Context, *, offline: bool, sends: bool) -> Iter
     if setup.settings.enabled:
         yield from probes(setup.settings, offline=offline)
         yield from notification_outcomes(setup, sends=sends)
+    if note := not_seen(setup):
+        yield Outcome("note", note)
 
 
 def _app(context: click.Context) -> Flask | None:
@@ -96,9 +99,11 @@ def _show(results: Sequence[Outcome]) -> None:
     levels = Counter(outcome.level for outcome in results)
     with printing(None) as console:
         marks = _PLAIN_MARKS if console.options.ascii_only else _MARKS
-        for outcome in results:
+        for outcome in (each for each in results if each.level != "note"):
             table.add_row(Text(marks[outcome.level], style=_STYLES[outcome.level]), printable(masked(outcome.what)))
             if outcome.remedy:
                 table.add_row("", Text(printable(masked(outcome.remedy)), style="dim"))
         console.print(table)
+        for note in (each.what for each in results if each.level == "note"):
+            console.print(f"\n{note}", soft_wrap=True)
         console.print(f"\n{counted(levels['problem'], 'problem')}, {counted(levels['hint'], 'hint')}")

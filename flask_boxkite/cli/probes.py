@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     """Result of a test.
 
     Attributes:
-        level: ``ok``, ``problem`` or ``hint``.
+        level: ``ok``, ``problem`` or ``hint``; ``note`` for a line about all of them.
         what: The fact, as a sentence.
         remedy: The remedy; empty if none is needed.
     """

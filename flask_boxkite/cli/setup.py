@@ -22,7 +22,7 @@ from flask_boxkite.suggestion import counted
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import monitored_app
 
-__all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
+__all__ = ["Setup", "not_seen", "outcomes", "setup_of_app", "setup_of_environment"]
 
 _PREFIX = "FLASK"
 
@@ -133,6 +133,14 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
 
     for finding in setup.findings:
         yield Outcome(*finding)
+
+
+def not_seen(setup: Setup) -> str:
+    """Say that the requests of a running server were not looked at, and the remedy; empty if they were."""
+    if not setup.settings.enabled or (setup.app is not None and setup.settings.state_dir is not None):
+        return ""
+    how = "Name the app (--app)" if setup.app is None else "Give it and this command the same 'BOXKITE_STATE_DIR'"
+    return f"The requests of a running server were not looked at. {how}, or run: flask boxkite drift --url URL"
 
 
 def _of_baseline(model: str, baseline: Baseline) -> Outcome:

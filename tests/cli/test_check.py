@@ -144,6 +144,17 @@ with app.app_context():
     assert done.returncode == 1
 
 
+def test_what_was_not_looked_at_is_said_before_the_number_of_problems(directory: Path) -> None:
+    """Counts of a server in its own memory, or without the app that names its models, are out of reach."""
+    start, end = "The requests of a running server were not looked at. ", ", or run: flask boxkite drift --url URL"
+    found = lines(check(directory, BASELINE="b.prom", SINK="none"))
+    remedy = "Give it and this command the same 'BOXKITE_STATE_DIR'"
+    assert found[-4:-1] == ["", f"{start}{remedy}{end}", ""]
+    assert found[-1].startswith("0 problems, ")
+    found = lines(check(directory, app=None, BASELINE="b.prom", STATE_DIR="state", SINK="none"))
+    assert found[-3] == f"{start}Name the app (--app){end}"
+
+
 def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -> None:
     """A file of another user has the name of the directory that they would share."""
     (directory / "state").mkdir()
