@@ -287,7 +287,8 @@ class Records:
                 the baseline.
 
         Raises:
-            BoxkiteError: An option cannot be used, the records are of several models, or they cannot be read.
+            BoxkiteError: An option cannot be used, no record has the column *by*, the records are of several models, or
+                they cannot be read.
         """
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         if variables is not None:
@@ -296,6 +297,7 @@ class Records:
             return self.observed(baseline, against=against, alpha=alpha)[0]
         judging, counter, before = self._compared(baseline, by, against, alpha, most_segments)
         segmentation = Segmentation(by, judging.baseline, is_trained=against is None)
+        segmentation.check({*counter.segments, *(before or ())})
         report = judging.segments(segmentation, by, counter.segments, before, most_segments)
         return replace(report, failed=failed_line(counter.failures, judging.window))
 
@@ -488,6 +490,8 @@ class Records:
                 "groups. Performance goes by columns of records: send it beside the features."
             )
             raise BoxkiteError(msg)
+        if counting.segmentation is not None:
+            counting.segmentation.check(counter.segments)
         self._warn_of_others(known)
 
         model = self._wanted.model or self._model(may_be_several=is_by_model(by, known)) or known.model

@@ -240,9 +240,11 @@ class GroupCounter:
         """Warn if the groups of some rows are hidden.
 
         Raises:
-            BoxkiteError: The groups of all rows are hidden.
+            BoxkiteError: The groups of all rows are hidden, or no record has such a column.
         """
         if not self._hidden_groups:
+            if self._segmentation is not None:
+                self._segmentation.check(self._groups)
             return
         remedy = "Give it as a column of the outcomes, or take it out of that setting."
         if self._groups.keys() <= {MISSING}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, categ
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.decoding import Record
+from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import time_text, to_seconds
@@ -67,6 +68,7 @@ class Segmentation:
         self._by = by
         self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
         self._item: Distribution | None = None
         self._known: set[str] = set()
@@ -100,11 +102,27 @@ class Segmentation:
             raise BoxkiteError(msg)
         else:
             self.others = (by,)
+            self._columns = (*columns.feature_columns.values(), *columns.output_columns.values(), *SEGMENT_FIELDS)
             self._value = _value_at(len(baseline.features), is_output=False)
 
     def __call__(self, record: Record, row: Row | None, output: Row | None) -> str:
         """Return the segment of a row."""
         return self._known_label(self._label(self._value(record, row, output)))
+
+    def check(self, found: Iterable[str]) -> None:
+        """Refuse a column that the baseline lacks and no record has.
+
+        Args:
+            found: Names of the segments of all rows.
+
+        Raises:
+            BoxkiteError: There are rows, and none has a value.
+        """
+        if self.others and set(found) == {MISSING}:
+            remedy = suggestion(self._by, self._columns)
+            beside = "" if remedy.endswith("?") else " A feature beside these must come by name."
+            msg = f"No record has a value of {self._by!r}. {remedy}{beside}"
+            raise BoxkiteError(msg)
 
     def here(self, segment: str) -> str:
         """Return the name of a segment that another segmentation of the same kind has named."""

@@ -586,7 +586,7 @@ def test_a_segment_that_no_record_has_is_refused(world: World) -> None:
     result = drift("--records", world.records, "--baseline", world.baseline, "--by", "City")
     assert (result.exit_code, result.output) == (
         1,
-        "Error: No record has a value of 'City'. Is that the name of a feature or output?\n",
+        "Error: No record has a value of 'City'. Did you mean 'city'?\n",
     )
 
 

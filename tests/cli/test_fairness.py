@@ -136,7 +136,8 @@ def test_a_column_without_values_is_an_error(world: World) -> None:
     for name in ("fairness", "performance"):
         result = command(name, *world.words, "--by", "gender")
         assert result.exit_code == 1
-        assert "No record has a value of 'gender'. Is that the name of a feature or output?" in result.stderr
+        assert "No record has a value of 'gender'. There are: 'x', 'output', 'model', 'baseline', " in result.stderr
+        assert "Did you mean 'version'?" in command(name, *world.words, "--by", "versoin").stderr
 
 
 def test_no_records_are_said(world: World) -> None:

@@ -187,6 +187,21 @@ def test_a_column_of_outcomes_is_no_segment(worlds: dict[str, World], tmp_path: 
     assert {segment.name for segment in report_of(world, tmp_path / "plan", by="plan", outcomes=outcomes)} == {"0", "1"}
 
 
+def test_a_misspelt_column_is_refused_with_the_one_that_was_meant(worlds: dict[str, World], tmp_path: Path) -> None:
+    """Else all rows would be one segment of missing values, and the report would look right."""
+    world = worlds["binary"]
+    records, message = world.records(tmp_path), r"^No record has a value of 'contry'\. Did you mean 'country'\?$"
+    for judge in (records.drift, records.performance, records.fairness):
+        with pytest.raises(BoxkiteError, match=message):
+            judge(world.baseline, by="contry")
+    with pytest.raises(BoxkiteError, match=message):
+        records.drift(world.baseline, by="contry", against=records)
+    with pytest.raises(BoxkiteError, match=r"There are: .*'server_id'\. A feature beside these must come by name\.$"):
+        records.drift(world.baseline, by="nothing")
+    assert {segment.name for segment in records.drift(world.baseline, by="plan")} == {"0", "1"}
+    assert len(Records(tmp_path, end="2020-01-01").drift(world.baseline, by="contry").segments) == 0
+
+
 def test_a_column_that_cannot_segment_is_refused(worlds: dict[str, World], tmp_path: Path) -> None:
     with pytest.raises(BoxkiteError, match=r"^Rows cannot be segmented by 'status'\."):
         report_of(worlds["binary"], tmp_path, by="status")
