@@ -33,6 +33,7 @@ from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.uncounted import uncounted_note
 from flask_boxkite.monitoring.unread import Key, expected_of
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.performance.live import judged_counts
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.unread import UnreadValue
@@ -333,7 +334,8 @@ def observed_performance(
         OSError: The counts cannot be read.
     """
     assert seen.baseline is not None
-    slots = None
+    validation, slots = seen.baseline.validation, None
+    assert validation is not None
     try:
         history, totals = counts.history()
         slots = history.slots(LONGEST, totals).cells
@@ -351,6 +353,7 @@ def observed_performance(
         layout,
         outcomes,
         whole=totals.cells,
+        predictions=int(judged_counts(validation, seen.layout, seen.totals).sum()),
         slots=slots,
         now=now,
         window=seen.window,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,13 @@ from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation,
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS, LargeErrors, OutcomeCells
 from flask_boxkite.performance import binary, classes, comparisons, regression
+from flask_boxkite.performance.doubt import (
+    Extremes,
+    extremes_of_errors,
+    extremes_of_shares,
+    is_sure,
+    unread_reason,
+)
 from flask_boxkite.performance.effects import FeatureEffect, feature_effects
 from flask_boxkite.performance.live import judged_counts, judged_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
@@ -22,6 +29,7 @@ from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES, Comparison, Judgement, Verdict, judge
 from flask_boxkite.performance.wording import as_markdown, as_text, metric_named
 from flask_boxkite.suggestion import counted
+from flask_boxkite.values.unread import UnreadValue
 
 __all__ = ["BinReport", "Coverage", "MetricReport", "PerformanceReport", "performance_report"]
 
@@ -224,6 +232,8 @@ def performance_report(
     *,
     alpha: float,
     whole: NDArray[np.int64] | None = None,
+    predictions: int | None = None,
+    examples: Sequence[UnreadValue] = (),
     slots: NDArray[np.int64] | None = None,
     now: float = math.inf,
     window: str | None = None,
@@ -239,6 +249,9 @@ def performance_report(
         outcomes: Counts of its outcomes in the window.
         alpha: False-alarm probability.
         whole: Counts of its outcomes since the start, which tell how long outcomes take; None for *outcomes*.
+        predictions: Number of its predictions since the start, which tells how many outcomes are missing; None for the
+            ones of *cells*.
+        examples: Examples of actual values that cannot be read; of texts and numbers, only the form is told.
         slots: Counts of the outcomes of the last day by slot of time, shape (slots, outcome cells), which tell how many
             rows count as one; None to take all for independent.
         now: Present Unix time; infinite if no outcome is still to come.
@@ -252,9 +265,19 @@ def performance_report(
     large = outcome_layout.large_errors(outcomes)
     parts = _Parts.of(validation, live, groups, grouped, counts, sums, large, dispersion)
     number = int(counts.sum())
+    labels = () if isinstance(validation, RegressionValidation) else validation.labels
 
-    reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
-    judgement = judge([] if reason else parts.comparisons, min(number, validation.rows), alpha=alpha)
+    whole, unread = outcomes if whole is None else whole, outcome_layout.rejections(outcomes)["invalid"]
+    missing = _missing(outcome_layout, whole, int(live.sum()) if predictions is None else predictions)
+    judgement, reason = _judged(
+        parts,
+        min(number, validation.rows),
+        alpha,
+        early=_too_early(outcome_layout, whole, now),
+        missing=missing,
+        unread=unread,
+        unread_reason=unread_reason(number, unread, labels, examples),
+    )
     if judgement.verdict == "not enough data" and not reason:
         is_short = number < MINIMUM_OUTCOMES
         reason = (
@@ -272,7 +295,7 @@ def performance_report(
         reason,
         _coverage(outcome_layout, outcomes, int(live.sum()), number),
         tuple(_bins(validation, live, counts)),
-        () if isinstance(validation, RegressionValidation) else validation.labels,
+        labels,
         _confusion(validation, counts),
         tuple(feature_effects(validation, baseline, groups)),
     )
@@ -280,7 +303,17 @@ def performance_report(
 
 @dataclass(frozen=True)
 class _Parts:
-    """The metrics of one kind of model by their origin, and the comparisons of its outcomes."""
+    """The metrics of one kind of model by their origin, and the comparisons of its outcomes.
+
+    Attributes:
+        validated: Metrics of the validation rows.
+        expected: Metrics that live outputs lead to expect.
+        corrected: The same, with the features of the rows.
+        realised: Metrics of the outcomes.
+        represented: Metrics of all rows, from the outcomes.
+        comparisons: Comparisons of the outcomes with validation.
+        extremes: Returns the same for the extremes of a number of unknown outcomes.
+    """
 
     validated: Mapping[str, Estimate]
     expected: Mapping[str, Estimate]
@@ -288,6 +321,7 @@ class _Parts:
     realised: Mapping[str, Estimate]
     represented: Mapping[str, Estimate]
     comparisons: list[Comparison]
+    extremes: Callable[[int], Extremes]
 
     @classmethod
     def of(
@@ -310,7 +344,8 @@ class _Parts:
                 binary.corrected(validation, live, groups, grouped),
                 binary.realised(validation, counts, losses),
                 binary.represented(validation, live, counts) if counts.any() else {},
-                comparisons.of_binary(validation, counts, dispersion) if counts.any() else [],
+                own := comparisons.of_binary(validation, counts, dispersion) if counts.any() else [],
+                lambda unknown: extremes_of_shares(validation, counts, own, unknown, dispersion),
             )
         if isinstance(validation, ClassValidation):
             return cls(
@@ -319,7 +354,8 @@ class _Parts:
                 classes.corrected(validation, live, groups, grouped),
                 classes.realised(validation, counts),
                 classes.represented(validation, live, counts) if counts.any() else {},
-                comparisons.of_classes(validation, counts, dispersion) if counts.any() else [],
+                own := comparisons.of_classes(validation, counts, dispersion) if counts.any() else [],
+                lambda unknown: extremes_of_shares(validation, counts, own, unknown, dispersion),
             )
         errors = regression.ErrorSums(int(counts.sum()), sums["over"], sums["under"], sums["squares"])
         return cls(
@@ -329,6 +365,7 @@ class _Parts:
             regression.realised(errors),
             {},
             comparisons.of_regression(validation, counts, errors, large, dispersion),
+            lambda unknown: extremes_of_errors(validation, counts, errors, large, unknown, dispersion),
         )
 
     def metrics(self, names: tuple[str, ...]) -> Iterator[MetricReport]:
@@ -355,6 +392,41 @@ def _dispersion(validation: Validation, layout: OutcomeCells, slots: NDArray[np.
     else:
         wrong = [int(table[len(table) // 2 :].sum()) for table in tables]
     return dispersion_of(wrong, [int(table.sum()) for table in tables])
+
+
+def _judged(
+    parts: _Parts, rows: int, alpha: float, *, early: str, missing: int | None, unread: int, unread_reason: str
+) -> tuple[Judgement, str]:
+    """Return the verdict on the outcomes, and why there is none if the unknown ones could change it.
+
+    Args:
+        parts: Comparisons of the outcomes.
+        rows: Number of outcomes, or of validation rows if they are fewer.
+        alpha: Probability of a false alarm.
+        early: Reason for which outcomes may still come; empty if none is awaited.
+        missing: Number of predictions without an outcome; None if it is not known.
+        unread: Number of outcomes that cannot be read. Some may have come again, so no more than *missing* count.
+        unread_reason: Reason if these could change the verdict.
+    """
+    none = judge([], rows, alpha=alpha)
+    if early and missing is None:
+        return none, early
+    judgement = judge(parts.comparisons, rows, alpha=alpha)
+    known_unread = unread if missing is None else min(unread, missing)
+    awaited = missing or 0 if early else 0
+    for unknown, reason in ((known_unread, unread_reason), (awaited, early)):
+        if unknown and parts.comparisons and not is_sure(judgement, parts.extremes(unknown), rows, alpha=alpha):
+            return none, reason
+    return judgement, ""
+
+
+def _missing(layout: OutcomeCells, outcomes: NDArray[np.int64], predictions: int) -> int | None:
+    """Return the number of predictions without an outcome.
+
+    None if it is not known: with more outcomes than predictions, some are of predictions that others counted.
+    """
+    missing = predictions - int(layout.counts(outcomes).sum())
+    return missing if missing >= 0 else None
 
 
 def _expectation(validation: Validation, parts: _Parts, rows: int, alpha: float) -> Judgement:

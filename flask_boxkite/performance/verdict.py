@@ -110,6 +110,11 @@ class Judgement:
     comparisons: tuple[Comparison, ...]
     alpha: float
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the verdict is ``worse`` or ``much worse``."""
+        return self.verdict in ("worse", "much worse")
+
 
 def judge(comparisons: Sequence[Comparison], outcomes: int, *, alpha: float) -> Judgement:
     """Judge a model by its outcomes.

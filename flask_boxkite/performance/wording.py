@@ -155,7 +155,9 @@ def verdict_line(report: Mapping[str, Any]) -> str:
         limits = " and ".join(filter(None, (moved, unread)))
         return f"By outcomes {period}, {line} in validation{f', but {limits}' if limits else ''}."
     if verdict == "not enough data":
-        return f"No verdict by outcomes {period}: {report['reason']}.{end}"
+        reason = report["reason"]
+        stop = "" if reason.endswith((".", "?")) else "."
+        return f"No verdict by outcomes {period}: {reason}{stop}{'' if unread and unread in reason else end}"
     detail = decisive_line(report)
     return f"By outcomes {period}, the model is {verdict} than validated.{f' {detail}' if detail else ''}{end}"
 
