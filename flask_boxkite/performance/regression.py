@@ -57,9 +57,11 @@ def expected(validation: RegressionValidation, live: ArrayLike) -> dict[str, Est
     weights = rows + rows * rows / (np.asarray(validation.counts, dtype=np.float64) + 1)
     bias, mae, mse = (moments.means @ (rows / n)).tolist()
     of_bias, of_mae, of_mse = (np.sqrt(moments.variances @ weights) / n).tolist()
+    # No root mean square is below the mean of the same absolute errors, so neither are its ends.
+    low, high = (max(mse + side * of_mse, max(mae + side * of_mae, 0.0) ** 2) for side in (-BAND, BAND))
     return {
         "mae": banded("mae", mae, of_mae),
-        "rmse": _rooted(mse, mse - BAND * of_mse, mse + BAND * of_mse),
+        "rmse": _rooted(mse, low, high),
         "bias": banded("bias", bias, of_bias),
     }
 

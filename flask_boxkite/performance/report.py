@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from flask_boxkite.performance.doubt import (
 from flask_boxkite.performance.effects import FeatureEffect, feature_effects
 from flask_boxkite.performance.live import judged_counts, judged_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
+from flask_boxkite.performance.outside import is_foreign, outside_share
 from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES, Comparison, Judgement, Verdict, judge
 from flask_boxkite.performance.wording import as_markdown, as_text, metric_named
@@ -126,6 +127,8 @@ class PerformanceReport:
         judgement: Verdict on the outcomes, with its reason.
         expectation: Verdict on the quality that live outputs lead to expect, without outcomes.
         reason: Reason for ``not enough data``; empty for other verdicts.
+        outside: Share of the outputs in bins where validation had hardly any rows. No metric is
+            expected if it is large, see `outside.is_foreign`.
         coverage: Number and lag of the outcomes.
         bins: Calibration; empty for numbers.
         labels: Actual values; empty for numbers.
@@ -143,6 +146,7 @@ class PerformanceReport:
     judgement: Judgement
     expectation: Judgement
     reason: str
+    outside: float
     coverage: Coverage
     bins: tuple[BinReport, ...]
     labels: tuple[str, ...]
@@ -178,10 +182,10 @@ class PerformanceReport:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
         Keys: ``model``, ``baseline``, ``window``, ``kind``, ``alpha``, ``verdict``, ``reason``, ``expectation`` (a
-        verdict), ``comparisons`` (dicts with ``subject``, ``before``, ``now``, ``z``, ``chance``), ``metrics`` (dicts,
-        see `MetricReport`), ``coverage`` (see `Coverage`), ``bins`` (see `BinReport`), ``labels``, ``confusion``, and
-        ``effects`` (dicts, see `effects.FeatureEffect`). Keys may be added, in a later release; none goes or changes
-        its meaning.
+        verdict), ``outside`` (a share), ``comparisons`` (dicts with ``subject``, ``before``, ``now``, ``z``,
+        ``chance``), ``metrics`` (dicts, see `MetricReport`), ``coverage`` (see `Coverage`), ``bins`` (see `BinReport`),
+        ``labels``, ``confusion``, and ``effects`` (dicts, see `effects.FeatureEffect`). Keys may be added, in a later
+        release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
@@ -192,6 +196,7 @@ class PerformanceReport:
             "verdict": self.verdict,
             "reason": self.reason or None,
             "expectation": self.expectation.verdict,
+            "outside": self.outside,
             "comparisons": list(map(_comparison, self.judgement.comparisons)),
             "metrics": self.to_rows(),
             "coverage": asdict(self.coverage),
@@ -264,6 +269,9 @@ def performance_report(
     dispersion = 1.0 if slots is None else _dispersion(validation, outcome_layout, slots)
     large = outcome_layout.large_errors(outcomes)
     parts = _Parts.of(validation, live, groups, grouped, counts, sums, large, dispersion)
+    outside = outside_share(validation, live)
+    if is_foreign(validation, outside):
+        parts = replace(parts, expected=dict.fromkeys(parts.expected, NOTHING), corrected={})
     number = int(counts.sum())
     labels = () if isinstance(validation, RegressionValidation) else validation.labels
 
@@ -293,11 +301,12 @@ def performance_report(
         judgement,
         _expectation(validation, parts, int(live.sum()), alpha),
         reason,
+        outside,
         _coverage(outcome_layout, outcomes, int(live.sum()), number),
         tuple(_bins(validation, live, counts)),
         labels,
         _confusion(validation, counts),
-        tuple(feature_effects(validation, baseline, groups)),
+        tuple(feature_effects(validation, baseline, groups)) if not is_foreign(validation, outside) else (),
     )
 
 

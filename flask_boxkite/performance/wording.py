@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, number, percent, rounded, when
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS
+from flask_boxkite.performance.outside import MOST_OUTSIDE
 from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted, suggestion
@@ -194,7 +195,10 @@ def _compared(item: Mapping[str, Any]) -> str:
 
 
 def expectation_line(report: Mapping[str, Any]) -> str:
-    """Say how much worse the model is expected to be by its live outputs; empty if it is not."""
+    """Say how much worse live outputs lead to expect the model to be, or why they do not tell; empty if it is not."""
+    if report["outside"] > MOST_OUTSIDE and report["metrics"][0]["estimated"] is None:
+        share = percent(report["outside"])
+        return f"Expected quality cannot be said: {share} of the outputs are where validation had hardly any."
     if not _expects_worse(report):
         return ""
     metric = report["metrics"][0]
