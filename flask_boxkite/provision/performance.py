@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask_boxkite.performance.outside import FEW_ROWS, FEW_SHARE, MOST_OUTSIDE, ROWS_OUTSIDE
 from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.provision.durations import duration_seconds, duration_text
 from flask_boxkite.provision.options import RuleOptions
@@ -27,6 +28,9 @@ __all__ = [
 
 _SOURCES = {"outcomes": "", "expected": "expected_"}
 """Values of the label ``source``, with their part of the names of metrics."""
+
+_OF_WINDOW = {"excess": "wrong_excess", "unread": "unread"}
+"""Records of a window that other records need, by their name in these."""
 
 LEAST_ROWS = 100
 """Least number of outcomes, or of rows, for an alert; Python's verdicts need 30, and correct for their skewness."""
@@ -114,6 +118,36 @@ sum without (bin, predicted) (
 )"""
 """Mantel and Haenszel's statistic of wrong rows: about standard normal, positive if more are wrong."""
 
+UNREAD = """\
+sum by ($by) (increase(boxkite_outcomes_rejected_total{reason="invalid"}[$window]))
+or
+0 * sum by ($by) ($total)"""
+"""Outcomes that cannot be read, all of which may be of one kind."""
+
+WRONG_LEAST = """\
+($excess * ignoring (source) $total - $unread)
+/ ignoring (source) ($total + ignoring (source) $unread > 0)"""
+"""The least that `WRONG_EXCESS` would be if these could be read (`performance.doubt`)."""
+
+# Of numbers, which have no predicted class, outputs above all of a small validation are such, too.
+OUTSIDE = """\
+(
+  sum by ($by) (
+    $rows
+    and on ($by, bin, predicted) (
+      $trained_rows < $few
+      and
+      $trained_rows + 1 < on ($by) group_left () ($few_share * (sum by ($by) ($trained_rows) + 1))
+      or
+      $trained_rows{bin="+Inf",predicted=""} == 0
+    )
+  )
+  or
+  0 * sum by ($by) ($total)
+)
+/ sum by ($by) ($total > 0)"""
+"""Share of the outputs in bins where validation had hardly any rows (`performance.outside`)."""
+
 
 def validation_rules(options: RuleOptions) -> Iterator[Recording]:
     """Yield the rules without a window: counts and metrics of the validation rows."""
@@ -152,6 +186,14 @@ def performance_rules(options: RuleOptions, window: str) -> Iterator[Recording]:
     for name, template in (("wrong_excess", WRONG_EXCESS), ("wrong_z", WRONG_Z)):
         yield Recording(f"boxkite:model:{name}", filled(template, own), {"window": window})
 
+    own["total"] = f'boxkite:model:outcomes{{window="{window}",source="outcomes"}}'
+    own |= {name: f'boxkite:model:{record}{{window="{window}"}}' for name, record in _OF_WINDOW.items()}
+    for name, template in (("unread", UNREAD), ("wrong_least", WRONG_LEAST)):
+        yield Recording(f"boxkite:model:{name}", filled(template, own), {"window": window})
+    own["rows"] = f'boxkite:model_outcomes:rows{{window="{window}",source="expected"}}'
+    own["total"] = f'boxkite:model:outcomes{{window="{window}",source="expected"}}'
+    yield Recording("boxkite:model:outside", filled(OUTSIDE, own), {"window": window})
+
 
 def _merged(expr: str) -> str:
     """Return an expression in which two selectors that follow each other are one."""
@@ -180,6 +222,10 @@ def _parts(options: RuleOptions) -> dict[str, str]:
         "rise": f"{MARKS['wrong rows'][0].rise:g}",
         "factor": f"{1 + MARKS['absolute error'][0].part:g}",
         "least": str(LEAST_ROWS),
+        "few": str(FEW_ROWS),
+        "few_share": f"{FEW_SHARE:g}",
+        "rows_outside": str(ROWS_OUTSIDE),
+        "most_outside": f"{MOST_OUTSIDE:g}",
         "limit": f"{Z_LIMIT:g}",
     }
 
@@ -187,27 +233,49 @@ def _parts(options: RuleOptions) -> dict[str, str]:
 # --- alerts ----------------------------------------------------------------------------------------------------------
 
 
-def _mae_worse(source: str) -> str:
-    """Return the expression of a mean absolute error that is too large; it is compared by its size alone."""
+def _mae_worse(source: str, factor: str = "", doubt: str = "") -> str:
+    """Return the expression of a mean absolute error that is too large; it is compared by its size alone.
+
+    Args:
+        source: Value of the label.
+        factor: Divisor that makes the error as small as it may be.
+        doubt: Condition under which it is not known.
+    """
     return f"""\
 max without (window, source) (
-  last_over_time(boxkite:model:mae{{source="{source}"}}[$lookback])
+  last_over_time(boxkite:model:mae{{source="{source}"}}[$lookback]){factor}
   / on ($by) group_left () (boxkite:model:validated{{metric="mae"}} * $factor) > 1
   and
-  last_over_time(boxkite:model:outcomes{{source="{source}"}}[$lookback]) >= $least
+  last_over_time(boxkite:model:outcomes{{source="{source}"}}[$lookback]) >= $least{doubt}
 )"""
 
 
+# Outcomes that cannot be read may have no error at all.
+_IF_RIGHT = """
+  / ignoring (source) group_left () (
+    1 + last_over_time(boxkite:model:unread[$lookback])
+    / ignoring (source) (last_over_time(boxkite:model:outcomes{source="outcomes"}[$lookback]) > 0)
+  )"""
+
+_UNLESS_OUTSIDE = """
+  unless ignoring (source)
+  last_over_time(boxkite:model:outside[$lookback])
+  > on ($by) group_left () clamp_min(
+    $rows_outside / (sum by ($by) ($trained_rows) + 1), $most_outside
+  )"""
+
 WORSE = f"""\
 max without (window) (
-  last_over_time(boxkite:model:wrong_excess[$lookback]) >= $rise
+  last_over_time(boxkite:model:wrong_least[$lookback]) >= $rise
   and
-  last_over_time(boxkite:model:wrong_z[$lookback]) > $limit
+  last_over_time(boxkite:model:wrong_z[$lookback])
+  * last_over_time(boxkite:model:wrong_least[$lookback])
+  / last_over_time(boxkite:model:wrong_excess[$lookback]) > $limit
   and ignoring (source)
   last_over_time(boxkite:model:outcomes{{source="outcomes"}}[$lookback]) >= $least
 )
 or
-{_mae_worse("outcomes")}"""
+{_mae_worse("outcomes", factor=_IF_RIGHT)}"""
 
 EXPECTED_WORSE = f"""\
 max without (window, source) (
@@ -216,10 +284,10 @@ max without (window, source) (
     - on ($by) group_left () boxkite:model:validated{{metric="accuracy"}}
   ) >= $rise
   and
-  last_over_time(boxkite:model:outcomes{{source="expected"}}[$lookback]) >= $least
+  last_over_time(boxkite:model:outcomes{{source="expected"}}[$lookback]) >= $least{_UNLESS_OUTSIDE}
 )
 or
-{_mae_worse("expected")}"""
+{_mae_worse("expected", doubt=_UNLESS_OUTSIDE)}"""
 
 _CAME = "sum by ($model) (increase(boxkite_outcomes_total[$came])) > 0"
 

@@ -67,6 +67,10 @@ outcomes that live outputs lead to expect):
   boxkite:model:wrong_excess, wrong_z
                       share of wrong outcomes, less the share that validation rows with such outputs had; and that in
                       standard errors (Mantel-Haenszel), above {z_limit} more than chance explains
+  boxkite:model:unread, wrong_least
+                      number of outcomes that cannot be read, and the least that wrong_excess would be with them
+  boxkite:model:outside
+                      share of the outputs where validation had hardly any, of which no quality can be expected
 Per model, when outcomes come: boxkite:model:outcomes_came_seconds, the Unix time, and outcomes_gap_seconds, the time
 since outcomes came before.
 

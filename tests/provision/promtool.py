@@ -75,7 +75,7 @@ class Replica:
             prediction = service.log_prediction(features=list(rows), output=list(outputs))
             for row, value in enumerate(actual):
                 if value is not None:
-                    assert service.log_outcome(f"{prediction}/{row}", value)
+                    assert service.log_outcome(f"{prediction}/{row}", value) != (value == [])
         self.service = service
         after = _samples(service)
         about = {"job": "app", "namespace": "prod", "instance": instance} | dict(labels or {})

@@ -156,6 +156,44 @@ def test_the_statistic_of_wrong_rows_is_the_one_of_python(rules: Rules) -> None:
     assert z[1] == pytest.approx(comparison.z, rel=0.05)  # Python's allows for the skewness of few rows
 
 
+def test_unread_outcomes_that_could_explain_it_raise_no_alert(rules: Rules, population: Population) -> None:
+    """Half of the outcomes cannot be read; if a hundredth cannot, the model is worse whatever they were."""
+    for every, is_raised in ((2, False), (100, True)):
+        features, outputs, actual = population.draw(2000, 9, 0.6)
+        known = [[] if row % every == 0 else value for row, value in enumerate(actual.tolist())]
+        replica = Replica(population.baseline, features.tolist(), outputs.tolist(), actual=known)
+        report = replica.service.performance()
+        (unread,) = rules.evaluate([replica], ['boxkite:model:unread{window="1h"}'])
+        assert unread[0][1] == report.coverage.rejected["invalid"] == 2000 / every
+        assert report.judgement.is_worse == is_raised
+        assert bool(rules.alerts([replica], "BoxkiteModelWorse", minutes=60)) == is_raised
+
+
+def test_outputs_outside_of_validation_raise_no_expectation(rules: Rules) -> None:
+    """A third of the numbers is far above or below all of validation; a few are no reason for silence."""
+    population = Population("regression")
+    random = np.random.default_rng(4)
+    for far, share, is_raised in ((15_000.0, 0.36, False), (-15_000.0, 0.36, False), (15_000.0, 0.02, True)):
+        outputs = random.choice([20.0, 80.0], 1500) + random.normal(0, 1, 1500)
+        outputs[: round(share * 1500)] = far
+        baseline = wide_at_the_ends(population.baseline)
+        replica = Replica(baseline, random.normal(size=(1500, 2)).tolist(), outputs.tolist())
+        report = replica.service.performance()
+        (outside,) = rules.evaluate([replica], ['boxkite:model:outside{window="1h"}'])
+        assert outside[0][1] == pytest.approx(report.outside, abs=1e-12)
+        assert report.expectation.is_worse == is_raised
+        assert bool(rules.alerts([replica], "BoxkiteExpectedWorse", minutes=60)) == is_raised
+
+
+def wide_at_the_ends(baseline: Baseline) -> Baseline:
+    """Return a baseline of the same kind whose errors are larger, the further an output is from the middle."""
+    random = np.random.default_rng(5)
+    predicted = random.normal(50, 20, 3000)
+    actual = predicted + random.normal(0, 1, 3000) * (1 + np.abs(predicted - 50) / 5)
+    names = [item.name for item in baseline.features]
+    return built(dict(zip(names, random.normal(size=(2, 3000)), strict=True)), predicted, actual=actual)
+
+
 def test_scores_that_move_to_the_unsure_middle_raise_the_expectation_alert(rules: Rules) -> None:
     population = Population("binary")
     random = np.random.default_rng(3)
