@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -37,7 +37,7 @@ from flask_boxkite.monitoring.redaction import REDACTED, Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import DerivedTally, Tally
-from flask_boxkite.monitoring.unread import unread_of
+from flask_boxkite.monitoring.unread import outcome_key, unread_of
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
@@ -175,6 +175,8 @@ class ModelMonitor:
         self.unread = unread_of(self.model, str(exported.key), store.directory, baseline, self._redact, clock)
         self.waiting_unread = self.unread.waiting
         counter.watch_unread(self.unread)
+        if baseline is not None and baseline.validation is not None and self.outcomes is not None:
+            self.outcomes.watch_unread(partial(self.unread.note, outcome_key(baseline.validation)))
         self._complaints = Complaints(has_text=not self._redact)
         self.explanations = Explanations(self.notes, counter.inputs, counter.outputs, self.redaction, self._complaints)
 

@@ -31,7 +31,7 @@ from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, 
 from flask_boxkite.monitoring.findings import InvalidShare
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.uncounted import uncounted_note
-from flask_boxkite.monitoring.unread import Key, expected_of
+from flask_boxkite.monitoring.unread import Key, expected_of, outcome_key
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.live import judged_counts
 from flask_boxkite.performance.report import PerformanceReport, performance_report
@@ -353,6 +353,7 @@ def observed_performance(
         layout,
         outcomes,
         whole=totals.cells,
+        examples=seen.unread.get(outcome_key(validation), ()),
         predictions=int(judged_counts(validation, seen.layout, seen.totals).sum()),
         slots=slots,
         now=now,

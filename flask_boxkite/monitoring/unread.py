@@ -21,18 +21,19 @@ from typing import Any, TypeAlias
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import Discrete
+from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.live.apart import NOTE
 from flask_boxkite.monitoring.redaction import Redaction
 from flask_boxkite.quoting import printable
 from flask_boxkite.system.files import open_private, read_file
 from flask_boxkite.values.unread import MOST_EXAMPLES, UnreadValue, listed_values, unread_value
 
-__all__ = ["Key", "Unread", "expected_of", "unread_of"]
+__all__ = ["Key", "Unread", "expected_of", "outcome_key", "unread_of"]
 
 logger = logging.getLogger("flask_boxkite")
 
 Key: TypeAlias = tuple[str, str]
-"""A variable: ``feature`` or ``output``, and its name."""
+"""A variable: ``feature`` or ``output``, and its name; ``outcome`` and the name of the output for actual values."""
 
 _MOST_VARIABLES = 20
 """Most variables of a model with examples, the latest ones."""
@@ -109,6 +110,11 @@ class Unread:
         if is_answered:
             with contextlib.suppress(Exception):  # a value's own methods may do anything
                 self._keep(taken)
+
+    def note(self, key: Key, value: Any) -> None:
+        """Keep a value that comes by itself, such as the actual value of an outcome."""
+        with contextlib.suppress(Exception):
+            self._keep({key: value})
 
     def read(self) -> Mapping[Key, Sequence[UnreadValue]]:
         """Return the examples of each variable, from all processes, the latest first."""
@@ -228,6 +234,11 @@ def unread_of(
         if not item.invalid and item.name not in derived
     }
     return Unread(model, key, directory, news, is_hidden, derived, clock, is_quoted=redact is None)
+
+
+def outcome_key(validation: Validation) -> Key:
+    """Return the key of actual values. They are hidden as the output is that they belong to."""
+    return "outcome", validation.outputs[0]
 
 
 def expected_of(item: Distribution) -> str:

@@ -192,6 +192,7 @@ class ModelOutcomes:
         self._current: _Place | None = None
         self._slot_ends = 0.0
         self._has_first = False
+        self._note_unread: Callable[[Any], object] = lambda value: None
         self._rejections = {reason: cell for cell, reason in enumerate(REJECTIONS, start=self.layout.rejections_start)}
 
     @property
@@ -211,6 +212,10 @@ class ModelOutcomes:
         recent = None if directory is None else directory / RECENT_FILE
         book = outcome_book(directory, self._section)
         return _Place(fork_mark(), IdSeal(key, self._name, self.reader.code), book, _LazyTable(recent))
+
+    def watch_unread(self, note: Callable[[Any], object]) -> None:
+        """Hand each actual value that cannot be read to a function, which never raises."""
+        self._note_unread = note
 
     # --- predictions -------------------------------------------------------------------------------------------------
 
@@ -357,6 +362,7 @@ class ModelOutcomes:
             return prediction
         counted = self.reader.count(prediction.value, given.actual)
         if counted is None:
+            self._note_unread(given.actual)
             return "invalid"
         cell, losses = counted
         lag = bisect_left(LAG_BOUNDS, self._clock() - prediction.time)

@@ -499,7 +499,7 @@ class Records:
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
         if counting.segmentation is None:
             whole = counted.cells(counter.segments.get(""), joining.classes)
-            return counted.report(whole, joining.cells(model), alpha)
+            return counted.report(whole, joining.cells(model), alpha, joining.unread.found)
         return counted.by_segment(counting.segmentation, by or "", counter.segments, joining, alpha, most_segments)
 
     def challenge(

@@ -24,6 +24,7 @@ from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.finding import Notes, OutcomeFinder
 from flask_boxkite.records.hidden import Hidden, hides
 from flask_boxkite.records.outcome_rows import OutcomeRow
+from flask_boxkite.values.unread import Examples
 
 __all__ = ["Joined", "Joining"]
 
@@ -53,6 +54,7 @@ class Joining:
         others: Names of features that the key or the segments need and the baseline lacks.
         layout: Meaning of the counts of outcomes.
         hidden: Rows whose key or output is hidden.
+        unread: Examples of actual values that cannot be read, once they are counted.
 
     Args:
         baseline: Baseline of the model, with a validation.
@@ -87,6 +89,7 @@ class Joining:
         self._reader = reader
         self._segment_of = segment_of
         self.hidden = Hidden(key)
+        self.unread = Examples()
 
     def _no_classes(self) -> NDArray[np.int64]:
         return np.zeros(self._classes, dtype=np.int64)
@@ -190,7 +193,12 @@ class Joining:
 
     def _count(self, value: float, actuals: Sequence[object], cells: NDArray[np.int64]) -> None:
         """Count the first readable outcome of a prediction, and the others by reason."""
-        readable = [counted for actual in actuals if (counted := self._reader.count(value, actual)) is not None]
+        readable = []
+        for actual in actuals:
+            if (counted := self._reader.count(value, actual)) is None:
+                self.unread.note(actual)
+            else:
+                readable.append(counted)
         cells[self.layout.rejections_start + _INVALID] += len(actuals) - len(readable)
         cells[self.layout.rejections_start + _REPEATED] += max(len(readable) - 1, 0)
         for cell, losses in readable[:1]:

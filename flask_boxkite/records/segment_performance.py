@@ -6,7 +6,7 @@ worse there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from flask_boxkite.records.performance_wording import as_markdown, as_text
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.suggestion import item_named
+from flask_boxkite.values.unread import UnreadValue
 
 __all__ = ["Counted", "SegmentPerformance", "SegmentPerformanceReport"]
 
@@ -174,11 +175,21 @@ class Counted:
         cells[layout.classes_start : layout.pairs_start] = classes
         return cells
 
-    def report(self, cells: Cells, outcomes: Cells, alpha: float) -> PerformanceReport:
-        """Report on counts of predictions and outcomes."""
+    def report(
+        self, cells: Cells, outcomes: Cells, alpha: float, unread: Sequence[UnreadValue] = ()
+    ) -> PerformanceReport:
+        """Report on counts of predictions and outcomes, with examples of actual values that cannot be read."""
         layout = ModelCells.of(self.baseline)
         return performance_report(
-            self.model, self.baseline, layout, cells, self.layout, outcomes, alpha=alpha, window=self.window
+            self.model,
+            self.baseline,
+            layout,
+            cells,
+            self.layout,
+            outcomes,
+            examples=unread,
+            alpha=alpha,
+            window=self.window,
         )
 
     def by_segment(

@@ -6,6 +6,7 @@ their comma and sign to people who may not see values of users. Words that stand
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from numbers import Number
@@ -41,7 +42,8 @@ class UnreadValue(NamedTuple):
     """One example.
 
     Attributes:
-        kind: ``text``, ``number``, ``list``, ``object``, the name of another type, or ``rows with`` a reason.
+        kind: ``text``, ``number``, ``list``, ``object``, ``missing values``, the name of another type, or ``rows
+            with`` a reason.
         form: Form of a text or number; empty where even that is hidden, and for other kinds.
         value: The value itself, shortened; empty where it is hidden, and for other kinds.
     """
@@ -72,6 +74,8 @@ def unread_value(value: Any, *, is_shown: bool = True, is_quoted: bool = True, i
     """
     if is_derived and isinstance(value, Mapping):
         return UnreadValue(printable(f"rows with {value.get('invalid')}")[:_MOST_PART])
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return UnreadValue("missing values")
     if isinstance(value, (bytes, bytearray)):
         return UnreadValue("bytes")
     if isinstance(value, (str, Number)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from flask_boxkite.performance.doubt import extremes_of_shares, is_sure
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.performance.verdict import judge
 from flask_boxkite.performance.wording import verdict_line
+from flask_boxkite.records import Records
 from tests.baseline.training.building import built
 from tests.performance.validations import binary_of, bins_of
 
@@ -35,9 +37,11 @@ def baseline() -> Baseline:
     return built({"x": np.arange(4000)}, scores, actual=NAMES[actual])
 
 
-def served(baseline: Baseline, scores: Any, actual: list[Any]) -> tuple[ModelMonitoringService, list[str]]:
+def served(
+    baseline: Baseline, scores: Any, actual: list[Any], **options: Any
+) -> tuple[ModelMonitoringService, list[str]]:
     """Return a service with these predictions and outcomes, and the ids of the predictions."""
-    service = ModelMonitoringService(baseline, sink="none")
+    service = ModelMonitoringService(baseline, **(options if "log_dir" in options else {"sink": "none", **options}))
     ids = [service.log_prediction(features=[0], output=score) for score in scores.tolist()]
     for prediction_id, value in zip(ids, actual, strict=True):
         service.log_outcome(prediction_id, value)
@@ -57,13 +61,42 @@ def test_no_verdict_stands_on_outcomes_in_another_spelling(baseline: Baseline) -
         f"No verdict by outcomes since the start: {unread} of 1,000 outcomes could not be read, and could change it: "
     )
     assert line.count("could not be read") == 1
-    assert "validation had 'ham' and 'spam'." in line
+    assert line.endswith(
+        "texts like 'aaaa' (9: any digit, a: any letter), where validation had 'ham' and 'spam'. Did you mean 'spam'?"
+    )
 
     for prediction_id, value in zip(ids, NAMES[actual].tolist(), strict=True):
         service.log_outcome(prediction_id, value)
     report = service.performance()
     assert (report.outcomes, report.coverage.rejected["invalid"]) == (ROWS, unread)
     assert report.verdict == "as validated"
+
+
+def test_all_views_of_unread_outcomes_agree(baseline: Baseline, tmp_path: Path) -> None:
+    scores, actual = mail(np.random.default_rng(1), ROWS)
+    values = np.array(["ham", "Spam"])[actual].tolist()
+    service, ids = served(baseline, scores, values, log_dir=tmp_path)
+    live = service.performance()
+    service.close()
+    assert "Did you mean 'spam'?" in live.reason
+    outcomes = {"prediction_id": ids, "actual": values}
+    report = Records(tmp_path).performance(baseline, outcomes=outcomes)
+    assert (report.reason, report.verdict) == (live.reason, "not enough data")
+
+
+@pytest.mark.parametrize(
+    ("redact", "seen"), [("output", "texts, where"), ("x", "texts like 'aaaa' (9: any digit, a: any letter), where")]
+)
+def test_values_are_shown_as_far_as_redaction_allows(baseline: Baseline, redact: str, seen: str) -> None:
+    scores, actual = mail(np.random.default_rng(1), 200)
+    service, _ = served(baseline, scores, np.array(["ham", "Spam"])[actual].tolist(), sink="none", redact=redact)
+    assert service.performance().reason.endswith(f"could change it: {seen} validation had 'ham' and 'spam'.")
+
+
+def test_missing_values_are_called_so(baseline: Baseline) -> None:
+    scores, actual = mail(np.random.default_rng(1), 200)
+    service, _ = served(baseline, scores, [None if value else "ham" for value in actual.tolist()])
+    assert service.performance().reason.endswith("change it: missing values, where validation had 'ham' and 'spam'.")
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.005, "much worse"), (0.05, "much worse"), (0.5, "not enough data")])
