@@ -127,7 +127,7 @@ def extremes_of_errors(
 
 
 def unread_reason(read: int, unread: int, labels: Sequence[str], examples: Sequence[UnreadValue]) -> str:
-    """Say that outcomes which cannot be read could change the verdict, and how they are to be written.
+    """Say that too many outcomes cannot be read, and how they are to be written.
 
     Args:
         read: Number of outcomes that can be read.
@@ -140,4 +140,4 @@ def unread_reason(read: int, unread: int, labels: Sequence[str], examples: Seque
     seen = f"{listed_forms(examples)}, where " if examples else ""
     hints = [suggestion(example.value, labels) for example in examples if example.value and labels]
     near = next((f" {hint}" for hint in hints if hint.endswith("?")), "")
-    return f"{unread:,} of {read + unread:,} outcomes could not be read, and could change it: {seen}{trained}.{near}"
+    return f"{unread:,} of {read + unread:,} outcomes could not be read, too many for a verdict: {seen}{trained}.{near}"

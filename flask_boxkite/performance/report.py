@@ -277,6 +277,7 @@ def performance_report(
 
     whole, unread = outcomes if whole is None else whole, outcome_layout.rejections(outcomes)["invalid"]
     missing = _missing(outcome_layout, whole, int(live.sum()) if predictions is None else predictions)
+    too_many = unread_reason(number, unread, labels, examples)
     judgement, reason = _judged(
         parts,
         min(number, validation.rows),
@@ -284,13 +285,15 @@ def performance_report(
         early=_too_early(outcome_layout, whole, now),
         missing=missing,
         unread=unread,
-        unread_reason=unread_reason(number, unread, labels, examples),
+        unread_reason=too_many,
     )
     if judgement.verdict == "not enough data" and not reason:
-        is_short = number < MINIMUM_OUTCOMES
-        reason = (
-            f"{counted(number, 'outcome')}, where {MINIMUM_OUTCOMES} are needed" if is_short else "nothing to compare"
-        )
+        if number >= MINIMUM_OUTCOMES:
+            reason = "nothing to compare"
+        elif number + unread >= MINIMUM_OUTCOMES:
+            reason = too_many
+        else:
+            reason = f"{counted(number, 'outcome')}, where {MINIMUM_OUTCOMES} are needed"
     return PerformanceReport(
         model,
         baseline.fingerprint,

@@ -57,9 +57,8 @@ def test_no_verdict_stands_on_outcomes_in_another_spelling(baseline: Baseline) -
 
     assert (report.verdict, report.coverage.rejected["invalid"]) == ("not enough data", unread)
     assert report.to_dict()["comparisons"] == []
-    assert line.startswith(
-        f"No verdict by outcomes since the start: {unread} of 1,000 outcomes could not be read, and could change it: "
-    )
+    said = f"{unread} of 1,000 outcomes could not be read, too many for a verdict: "
+    assert line.startswith(f"No verdict by outcomes since the start: {said}")
     assert line.count("could not be read") == 1
     assert line.endswith(
         "texts like 'aaaa' (9: any digit, a: any letter), where validation had 'ham' and 'spam'. Did you mean 'spam'?"
@@ -90,13 +89,25 @@ def test_all_views_of_unread_outcomes_agree(baseline: Baseline, tmp_path: Path) 
 def test_values_are_shown_as_far_as_redaction_allows(baseline: Baseline, redact: str, seen: str) -> None:
     scores, actual = mail(np.random.default_rng(1), 200)
     service, _ = served(baseline, scores, np.array(["ham", "Spam"])[actual].tolist(), sink="none", redact=redact)
-    assert service.performance().reason.endswith(f"could change it: {seen} validation had 'ham' and 'spam'.")
+    assert service.performance().reason.endswith(f"too many for a verdict: {seen} validation had 'ham' and 'spam'.")
+
+
+def test_too_few_outcomes_that_can_be_read_are_said_to_be_unread(baseline: Baseline) -> None:
+    """With less than 30 outcomes of any kind, they are too few."""
+    scores = np.full(29, 0.4)
+    service, _ = served(baseline, scores, ["Ham"] * 29)
+    assert service.performance().reason == "0 outcomes, where 30 are needed"
+    service.log_outcome(service.log_prediction(features=[0], output=0.4), "Ham")
+    assert service.performance().reason.startswith("30 of 30 outcomes could not be read, too many for a verdict: ")
+    assert service.performance().reason.endswith(" Did you mean 'ham'?")
 
 
 def test_missing_values_are_called_so(baseline: Baseline) -> None:
     scores, actual = mail(np.random.default_rng(1), 200)
     service, _ = served(baseline, scores, [None if value else "ham" for value in actual.tolist()])
-    assert service.performance().reason.endswith("change it: missing values, where validation had 'ham' and 'spam'.")
+    assert service.performance().reason.endswith(
+        "for a verdict: missing values, where validation had 'ham' and 'spam'."
+    )
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0.005, "much worse"), (0.05, "much worse"), (0.5, "not enough data")])

@@ -122,7 +122,7 @@ def test_unread_outcomes_that_could_change_the_verdict_are_its_reason() -> None:
 
     assert first_line(8) == ("By outcomes since the start, outputs are as right as such outputs were in validation.")
     assert first_line(145).startswith(
-        "No verdict by outcomes since the start: 145 of 645 outcomes could not be read, and could change it: "
+        "No verdict by outcomes since the start: 145 of 645 outcomes could not be read, too many for a verdict: "
     )
 
 
@@ -140,8 +140,8 @@ def test_unread_outcomes_stand_beside_every_verdict() -> None:
     for _ in range(145):
         service.log_outcome(service.log_prediction(features=[0], output=1.0), "about 200")
     begin = "No verdict by outcomes since the start"
-    assert first_line(5, 9) == f"{begin}: 5 outcomes, where 30 are needed. 145 of 150 outcomes could not be read."
-    assert first_line(50, 9).startswith(f"{begin}: 145 of 200 outcomes could not be read, and could change it: ")
+    assert first_line(5, 9).startswith(f"{begin}: 145 of 150 outcomes could not be read, too many for a verdict: ")
+    assert first_line(50, 9).startswith(f"{begin}: 145 of 200 outcomes could not be read, too many for a verdict: ")
     assert first_line(300, 90).endswith(" now. 145 of 500 outcomes could not be read.")
 
 
