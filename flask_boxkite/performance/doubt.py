@@ -1,4 +1,4 @@
-"""Outcomes that are not known: a verdict stands if it would be the same, whatever these were.
+"""Outcomes that are not known: a verdict stands if none of their values could change it.
 
 Outcomes that cannot be read, or that are still to come, are a selection: all positives may be among them. Of u unknown
 rows beside n known ones, each is wrong or right, and was expected to be so with some probability. So the difference D

@@ -1,4 +1,4 @@
-"""Outcomes that cannot be read, or are still to come: whether a verdict would be the same, whatever they are."""
+"""Outcomes that cannot be read, or are still to come: whether they could change a verdict."""
 
 from __future__ import annotations
 

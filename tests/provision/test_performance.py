@@ -157,7 +157,7 @@ def test_the_statistic_of_wrong_rows_is_the_one_of_python(rules: Rules) -> None:
 
 
 def test_unread_outcomes_that_could_explain_it_raise_no_alert(rules: Rules, population: Population) -> None:
-    """Half of the outcomes cannot be read; if a hundredth cannot, the model is worse whatever they were."""
+    """Half of the outcomes cannot be read; if a hundredth cannot, the model is worse even if these were right."""
     for every, is_raised in ((2, False), (100, True)):
         features, outputs, actual = population.draw(2000, 9, 0.6)
         known = [[] if row % every == 0 else value for row, value in enumerate(actual.tolist())]
