@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["are_uncounted", "uncounted"]
+__all__ = ["are_uncounted", "uncounted", "uncounted_sides"]
 
 
 def uncounted(variables: Sequence[Mapping[str, Any]]) -> str:
@@ -14,10 +14,15 @@ def uncounted(variables: Sequence[Mapping[str, Any]]) -> str:
     Args:
         variables: Variables of a report, in the form of `VariableDrift.to_row`.
     """
+    # A server of an earlier release may send the rows of the verdict alone.
+    return uncounted_sides((item["side"], item.get("live_rows", item["rows"])) for item in variables)
+
+
+def uncounted_sides(rows: Iterable[tuple[str, int]]) -> str:
+    """Return the same for the side and the live rows of each variable."""
     has_rows: dict[str, bool] = {}
-    for item in variables:
-        rows = item.get("live_rows", item["rows"])  # a server of an earlier release may send the verdict's alone
-        has_rows[item["side"]] = has_rows.get(item["side"], False) or rows > 0
+    for side, number in rows:
+        has_rows[side] = has_rows.get(side, False) or number > 0
     empty = [side for side, has in has_rows.items() if not has]
     if not empty:
         return ""

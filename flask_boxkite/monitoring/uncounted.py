@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flask_boxkite.drift.report import DriftReport
-from flask_boxkite.drift.uncounted import uncounted
+from flask_boxkite.drift.uncounted import uncounted_sides
 from flask_boxkite.drift.wording import when
 from flask_boxkite.suggestion import counted
 
@@ -33,7 +33,7 @@ def uncounted_note(
         rows: Predicted rows of its window, by status.
         notes: Latest hint on each kind of capture error.
     """
-    what = uncounted(report.to_rows())
+    what = uncounted_sides((item.side, item.live_rows) for item in report)
     if not what:
         return ""
     found = [reason for reason in _REASONS if capture_errors.get(reason) and reason != _OTHER_SIDE.get(what)]

@@ -270,7 +270,8 @@ def performance_report(
     large = outcome_layout.large_errors(outcomes)
     parts = _Parts.of(validation, live, groups, grouped, counts, sums, large, dispersion)
     outside = outside_share(validation, live)
-    if is_foreign(validation, outside):
+    has_foreign = is_foreign(validation, outside)
+    if has_foreign:
         parts = replace(parts, expected=dict.fromkeys(parts.expected, NOTHING), corrected={})
     number = int(counts.sum())
     labels = () if isinstance(validation, RegressionValidation) else validation.labels
@@ -309,7 +310,7 @@ def performance_report(
         tuple(_bins(validation, live, counts)),
         labels,
         _confusion(validation, counts),
-        tuple(feature_effects(validation, baseline, groups)) if not is_foreign(validation, outside) else (),
+        () if has_foreign else tuple(feature_effects(validation, baseline, groups)),
     )
 
 

@@ -20,7 +20,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.segments import SegmentReport
-from flask_boxkite.drift.uncounted import uncounted
+from flask_boxkite.drift.uncounted import uncounted_sides
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.fairness.report import ALPHA as FAIRNESS_ALPHA
@@ -189,10 +189,11 @@ class Records:
 
         for package in (engine, "pandas") if engine == "dask" else (engine,):
             required(package)
-        scan = scan_of(self._folder, files, self._wanted, None if baseline is None else Columns.of(_loaded(baseline)))
+        known = None if baseline is None else _loaded(baseline)
+        scan = scan_of(self._folder, files, self._wanted, None if known is None else Columns.of(known))
         if scan is not None:
-            if baseline is not None:
-                warn_of_nulls(scan, self.frame(baseline), self._folder, self._wanted)
+            if known is not None:
+                warn_of_nulls(scan, self.frame(known), self._folder, self._wanted)
             return READERS[engine](scan)
         if engine in ON_TABLES:
             raise only_tables(engine)
@@ -295,8 +296,9 @@ class Records:
             baseline = _loaded(baseline).with_policies(variables)
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
-        judging, counter, before = self._compared(baseline, by, against, alpha, most_segments)
-        segmentation = Segmentation(by, judging.baseline, is_trained=against is None)
+        judging, counting, before = self._compared(baseline, by, against, alpha, most_segments)
+        counter, segmentation = counting.counter, counting.segmentation
+        assert segmentation is not None
         segmentation.check({*counter.segments, *(before or ())})
         report = judging.segments(segmentation, by, counter.segments, before, most_segments)
         return replace(report, failed=failed_line(counter.failures, judging.window))
@@ -308,12 +310,13 @@ class Records:
 
         Arguments and errors are the same as for `drift`.
         """
-        judging, counter, before = self._compared(baseline, None, against, alpha)
+        judging, counting, before = self._compared(baseline, None, against, alpha)
+        counter = counting.counter
         none = SegmentCounts.none(ModelCells.of(judging.baseline).buckets_start)
         whole, failures = counter.segments.get("", none), counter.failures
         report = judging.report(whole, None if before is None else before.get("", none)).with_unread(counter.unread)
         note = ""
-        if what := uncounted(report.to_rows()):
+        if what := uncounted_sides((item.side, item.live_rows) for item in report):
             side = what.removeprefix("no ") if what != "nothing" else ""
             is_answered = bool(counter.segments)
             note = uncounted_note(self._counts, judging.baseline, self.location, side=side, is_answered=is_answered)
@@ -321,34 +324,33 @@ class Records:
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
-    ) -> tuple[Judging, RecordCounter, dict[str, SegmentCounts] | None]:
+    ) -> tuple[Judging, Counting, dict[str, SegmentCounts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
-        counter, period = self._counted(known, by, most_segments, is_trained=against is None)
+        counting, period = self._counted(known, by, most_segments, is_trained=against is None)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=is_by_model(by, known)) or known.model
 
         before = span = None
         if against is not None:
             earlier, span = against._counted(known, by, most_segments)
-            before = earlier.segments
+            before = earlier.counter.segments
 
         end = self._wanted.period.end
         if math.isinf(end):  # the last row of all ends the period, so that all segments end at the same time
-            end = max((item.last for item in counter.segments.values()), default=0.0) + 1.0
+            end = max((item.last for item in counting.counter.segments.values()), default=0.0) + 1.0
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
-        return judging, counter, before
+        return judging, counting, before
 
     def _counted(
         self, baseline: Baseline, by: str | None, most_segments: int = 1, *, is_trained: bool = False
-    ) -> tuple[RecordCounter, Period]:
+    ) -> tuple[Counting, Period]:
         """Count in the cells of a baseline, by segment, of the baseline if it has them; return the period too."""
         files = self._files()
         span = self._span(files)
-        job = CountingJob(baseline, span.end, by, most_segments, is_trained)
-        counting = self._count(job, files)
-        return counting.counter, self._wanted.period.bounded_by(span)
+        counting = self._count(CountingJob(baseline, span.end, by, most_segments, is_trained), files)
+        return counting, self._wanted.period.bounded_by(span)
 
     def count_into(self, counter: RecordCounter) -> None:
         """Count all records, of one model, with a counter of the caller.
@@ -363,15 +365,16 @@ class Records:
     def _count(self, job: CountingJob, files: Sequence[RecordFile]) -> Counting:
         """Count the records of some files, here or in the processes of the executor."""
         counting = Counting(job)
+        may_be_several = is_by_model(job.by, job.baseline)
         if self._executor is None:
             for piece in self._pieces(counting.counter.aligner.features, files, counting.takes):
                 counting.add(piece)
-                self._model(may_be_several=is_by_model(job.by, job.baseline))
+                self._model(may_be_several=may_be_several)
             return counting
         self._counts = ReadCounts()
         for counted, counts in count_shares(self._executor, self._reader, job, files):
             self._counts.join(counts)
-            self._model(may_be_several=is_by_model(job.by, job.baseline))
+            self._model(may_be_several=may_be_several)
             counting.join(counted)
         return counting
 

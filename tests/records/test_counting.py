@@ -148,7 +148,7 @@ def test_records_tell_rows_apart_and_pair_values_as_live_counts_do(
         cells = service.monitor.observe().cells
         live, pairs = cells[layout.buckets_start : layout.squares + 1], cells[layout.pairs_start :]
         service.close()
-        counter, _ = Records(directory)._counted(known, None)
+        counter = Records(directory)._counted(known, None)[0].counter
         slots = counter.segments[""].slots.values()
     assert sum(slot.buckets for slot in slots).tolist() == live[:-1].tolist()
     assert sum(slot.squares for slot in slots) == live[-1] >= live[:-1].sum()

@@ -19,7 +19,7 @@ from flask_boxkite.records.folders import RecordFile
 from flask_boxkite.records.parquet.part import Group, Part
 from flask_boxkite.records.read_counts import ReadCounts
 
-__all__ = ["Identities", "Opened"]
+__all__ = ["Identities"]
 
 Opened = Callable[[RecordFile], "Part | None"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -87,6 +86,8 @@ class Part:
         damage: Damage of the files that were compacted into it.
         copies: Copies of its records that were left out.
         damaged: Numbers of the groups that cannot be read, so that copies of their records count.
+        load: Function that reads a group as another process does, to see whether it can; None for a part that is read
+            here.
     """
 
     def __init__(self, opened: Any, file: RecordFile) -> None:
@@ -106,6 +107,7 @@ class Part:
         self._places = {opened.schema_arrow.field(place).name: place for place in range(len(opened.schema_arrow))}
         self._ids: OrderedDict[int, frozenset[bytes]] = OrderedDict()
         self.damaged: set[int] = set()
+        self.load: Callable[[Group], object] | None = None
 
     def groups(self) -> Iterator[Group]:
         """Yield the groups of rows, none of which is split from the other rows of its record."""
@@ -115,12 +117,19 @@ class Part:
     def ids_between(self, first: float, last: float) -> Iterator[frozenset[bytes]]:
         """Yield the ids of the groups with records of a time, in Unix seconds."""
         for group in self.groups():
-            with suppress(*DAMAGED):
-                if group.number not in self.damaged and group.first <= last and group.last >= first:
-                    yield self._ids_of(group)
+            if group.number in self.damaged or group.first > last or group.last < first:
+                continue
+            try:
+                ids = self._ids_of(group)
+            except DAMAGED:
+                self.damaged.add(group.number)
+            else:
+                yield ids
 
     def _ids_of(self, group: Group) -> frozenset[bytes]:
         known = self._ids.pop(group.number, None)
+        if known is None and self.load is not None:
+            self.load(group)
         self._ids[group.number] = found = frozenset(group.ids()) if known is None else known
         if len(self._ids) > _GROUPS_KEPT:
             self._ids.popitem(last=False)

@@ -7,6 +7,7 @@ as lines of files are. So each use of records has parts at once, and takes colum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -70,7 +71,7 @@ def read_mixed(
     def opened(file: RecordFile) -> Part | None:
         part = _opened(folders, file, ReadCounts())
         if part is not None:
-            _look(part, is_taken(part))
+            part.load = partial(_load, is_taken=is_taken(part))
         return part
 
     identities = Identities(set() if seen is None else seen, others, opened)
@@ -119,15 +120,6 @@ def _opened(folders: Folders, file: RecordFile, counts: ReadCounts) -> Part | No
 
 def _load(group: Group, is_taken: bool) -> None:
     group.load([item.column for item in group.part.layout.variables] if is_taken else [LINE])
-
-
-def _look(part: Part, is_taken: bool) -> None:
-    """Find the groups of a part that its reader cannot read."""
-    for group in part.groups():
-        try:
-            _load(group, is_taken)
-        except DAMAGED:
-            part.damaged.add(group.number)
 
 
 def _pieces(

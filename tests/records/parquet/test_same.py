@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,19 +9,9 @@ import pytest
 
 from flask_boxkite import Baseline
 from flask_boxkite.records import Records
-from tests.records.parquet.kinds import KINDS, STORES, Kind, store
+from tests.records.parquet.kinds import KINDS, STORES
 
 OTHERS = [name for name in STORES if name != "lines"]
-
-
-@pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Kind]:
-    return cache(lambda name: KINDS[name](tmp_path_factory.mktemp(name)))
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, kinds: Callable[[str], Kind]) -> Callable[[str, str], Any]:
-    return cache(lambda kind, name: store(kinds(kind), name, tmp_path_factory.mktemp(f"{kind}-{name}")))
 
 
 ORDER = [("entity_id", "ascending"), ("prediction_id", "ascending")]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,10 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records import Records, compact
 from tests import peers
 from tests.records.archives import record, write
-from tests.records.parquet.kinds import KINDS, Kind, store
+from tests.records.parquet.kinds import KINDS, Kind
 
 COLUMNS = {"numbers": "more", "mixed": "city", "classes": "far", "derived": "age"}
 """Column by which rows are segmented; the baseline lacks "more"."""
-
-
-@pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Kind]:
-    return cache(lambda name: KINDS[name](tmp_path_factory.mktemp(name)))
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, kinds: Callable[[str], Kind]) -> Callable[[str, str], Any]:
-    return cache(lambda kind, name: store(kinds(kind), name, tmp_path_factory.mktemp(f"{kind}-{name}")))
 
 
 @pytest.fixture
