@@ -35,29 +35,19 @@ def measure(bench: Bench) -> Iterator[Row]:
     seconds = {side: min(figures[side]["seconds"] for figures in found) for side in sides}
     peaks = {side: max(figures[side]["mib"] for figures in found) for side in sides}
 
+    def timed(what: str, side: str, peer: str, peer_name: str, **bars: float) -> Row:
+        return Row(what, seconds[side], "s", peer=seconds[peer], peer_name=peer_name, **bars)
+
     what = f"drift of {count:,} records read back"
-    yield Row(what, seconds["ours"], "s", peer=seconds["polars"], peer_name="Polars", max_figure=MAX_SECONDS)
-    yield Row(
-        f"{what}, by all processors",
-        seconds["shared"],
-        "s",
-        peer=seconds["polars"],
-        peer_name="Polars",
-        max_ratio=MAX_TO_POLARS,
-    )
+    yield timed(what, "ours", "polars", "Polars", max_figure=MAX_SECONDS)
+    yield timed(f"{what}, by all processors", "shared", "polars", "Polars", max_ratio=MAX_TO_POLARS)
     yield Row(
         f"{what}: peak memory", peaks["ours"], "MiB", peer=peaks["polars"], peer_name="Polars", max_figure=MAX_MIB
     )
     what = f"drift of {count:,} records in Parquet"
-    yield Row(what, seconds["parquet"], "s", peer=seconds["ours"], peer_name="lines", max_ratio=MAX_TO_LINES)
-    yield Row(what, seconds["parquet"], "s", peer=seconds["polars-parquet"], peer_name="Polars")
-    yield Row(
-        f"{what}, by all processors",
-        seconds["shared-parquet"],
-        "s",
-        peer=seconds["polars-parquet"],
-        peer_name="Polars",
-    )
+    yield timed(what, "parquet", "ours", "lines", max_ratio=MAX_TO_LINES)
+    yield timed(what, "parquet", "polars-parquet", "Polars")
+    yield timed(f"{what}, by all processors", "shared-parquet", "polars-parquet", "Polars")
     yield Row(
         f"{what}: peak memory", peaks["parquet"], "MiB", peer=peaks["ours"], peer_name="lines", max_figure=MAX_MIB
     )

@@ -10,7 +10,10 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from itertools import count as counting
 from itertools import islice
@@ -74,18 +77,10 @@ def compact_all(directory: Path, count: int) -> dict[str, float]:
     return {"megabytes": run.bytes_written / 1e6, "lines": run.bytes_read / 1e6}
 
 
-def read_with_ours(directory: Path, count: int, folder: str = "records") -> None:
-    """Report the drift of all records."""
-    from flask_boxkite.records import Records
-
-    records = Records(directory / folder)
-    report = records.drift(directory / BASELINE)
-    assert records.counts.rows == count
-    assert len(report.variables) == FEATURES + 1
-
-
-def read_with_all_processors(directory: Path, count: int, folder: str = "records") -> None:
-    """Report the same, counted in a process for each processor."""
+def read_with_ours(
+    directory: Path, count: int, folder: str = "records", executor: ProcessPoolExecutor | None = None
+) -> None:
+    """Report the drift of all records, counted here or in the processes of an executor."""
     from flask_boxkite.records import Records
 
     records = Records(directory / folder, executor=executor)
@@ -110,11 +105,6 @@ def read_parquet(directory: Path, count: int) -> None:
     read_with_ours(directory, count, "parquet")
 
 
-def read_parquet_with_all_processors(directory: Path, count: int) -> None:
-    """Report the same of Parquet, counted in a process for each processor."""
-    read_with_all_processors(directory, count, "parquet")
-
-
 def read_parquet_with_polars(directory: Path, count: int) -> None:
     """Read the same columns of Parquet with an engine, and ask it for no more than the mean of each."""
     import polars as pl
@@ -129,26 +119,35 @@ SIDES = {
     "write": write,
     "compact": compact_all,
     "ours": read_with_ours,
-    "shared": read_with_all_processors,
     "polars": read_with_polars,
     "parquet": read_parquet,
-    "shared-parquet": read_parquet_with_all_processors,
     "polars-parquet": read_parquet_with_polars,
 }
+
+SHARED = {"shared": "records", "shared-parquet": "parquet"}
+"""Folders that all processors read."""
+
+
+@contextmanager
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Yield a process for each processor, each of which has begun."""
+    number = os.cpu_count() or 1
+    with ProcessPoolExecutor(
+        number, get_context("spawn"), initializer=import_module, initargs=["flask_boxkite.records.parquet.counting"]
+    ) as executor:
+        list(executor.map(time.sleep, [1.0] * number))
+        yield executor
+
 
 if __name__ == "__main__":
     what, directory, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     import_module("polars" if "polars" in what else "flask_boxkite.records")  # measured by the comparison "import"
     if "parquet" in what:
         import_module("pyarrow.parquet")
-    processes = os.cpu_count() or 1
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=import_module, initargs=["flask_boxkite.records.parquet.counting"]
-    ) as executor:
-        if "shared" in what:
-            list(executor.map(time.sleep, [1.0] * processes))  # so that each has begun
+    with processes() if what in SHARED else nullcontext() as executor:
+        side = partial(read_with_ours, folder=SHARED[what], executor=executor) if what in SHARED else SIDES[what]
         begin = time.perf_counter()
-        more = SIDES[what](directory, count) or {}
+        more = side(directory, count) or {}
         seconds = time.perf_counter() - begin
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "mib": mib, **more}))
