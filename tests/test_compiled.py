@@ -149,10 +149,22 @@ def both_batches(variables: Sequence[Distribution], buckets: int | None) -> list
 
 
 def check_batch(variables: Sequence[Distribution], rows: Any, buckets: int | None) -> None:
-    (expected, _), (block, is_plain) = [counter.count(rows) for counter in both_batches(variables, buckets)]
+    numpy, compiled = both_batches(variables, buckets)
+    (expected, _), (block, is_plain) = numpy.count(rows), compiled.count(rows)
     assert block.tolist() == expected.tolist()
     if is_plain:
         assert all(plain(list(row)) == list(row) for row in rows)
+
+    for more in (0, 1):
+        located = numpy.locate(rows, with_buckets=bool(more))
+        found = np.full((len(rows), len(variables) + more), -1, dtype=np.int32)
+        assert compiled.count(rows, found)[0].tolist() == expected.tolist()
+        assert found.tolist() == compiled.locate(rows, with_buckets=bool(more)).tolist() == located.tolist()
+        if isinstance(rows, np.ndarray) and rows.dtype == np.float64 and all(item in NUMERIC for item in variables):
+            for counter in (numpy, compiled):
+                found[:] = -1
+                assert counter.count_columns(list(rows.T), found).tolist() == expected.tolist()
+                assert found.tolist() == located.tolist()
 
 
 @given(st.lists(st.sampled_from(KINDS) | discrete() | continuous(), min_size=1, max_size=6), st.data())
@@ -184,6 +196,13 @@ def test_a_long_batch_lets_other_threads_run_and_counts_all() -> None:
     check_batch([X, NUMBER], rows.tolist(), 1000)
 
 
+@pytest.mark.parametrize("number", [1, 255, 256, 257, 513])
+def test_rows_that_are_counted_in_several_turns_have_the_same_cells(number: int) -> None:
+    rows = np.random.default_rng(1).standard_normal((number, 3))
+    check_batch([X, NUMBER, RARE], rows, 1000)
+    check_batch([X, NUMBER, RARE], rows, None)
+
+
 def test_an_array_with_texts_is_counted_with_numpy() -> None:
     check_batch([X, TEXT, DAY], np.ones((30, 3)), 1000)
     check_batch([X, X], np.array([[0.5, "x"]] * 30, dtype=object), 1000)
@@ -207,6 +226,40 @@ def test_a_row_that_is_shortened_while_it_is_read_is_refused() -> None:
     row[0] = Shortening()
     with pytest.raises(IndexError):
         native.RowCells(laid_out([TEXT, X, X]), None, MISSING_TEXT).count_rows([row], np.zeros(100, dtype=np.int64))
+
+
+def test_rows_that_become_more_while_they_are_read_are_refused() -> None:
+    rows: list[list[Any]] = [[None, 1.0, 1.0]]
+
+    class Growing:
+        def __str__(self) -> str:
+            rows.append([1.0, 1.0, 1.0])
+            return "x"
+
+    rows[0][0] = Growing()
+    counter = native.RowCells(laid_out([TEXT, X, X]), None, MISSING_TEXT)
+    with pytest.raises(IndexError):
+        counter.count_rows(rows, np.zeros(100, dtype=np.int64), np.empty((1, 3), dtype=np.int32))
+
+
+@pytest.mark.parametrize("columns", [[np.zeros(3)], [np.zeros(3), np.zeros(2)], [np.zeros(3), np.zeros(3, dtype="f4")]])
+def test_columns_that_are_no_rows_are_refused(columns: list[NDArray[Any]]) -> None:
+    counter = native.ArrayRows([_of_type(cells, np.dtype("f8")) for cells in laid_out([X, X])], None)
+    with pytest.raises(ValueError, match=r"number of values|lengths|mismatch"):
+        counter.count_columns(columns, np.zeros(100, dtype=np.int64))
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2, 4), (0, 2)])
+def test_cells_that_do_not_fit_are_refused(shape: tuple[int, int]) -> None:
+    located, block = np.empty(shape, dtype=np.int32), np.zeros(100, dtype=np.int64)
+    cells = laid_out([X, X])
+    with pytest.raises(ValueError, match="shape"):
+        native.ArrayRows([_of_type(item, np.dtype("f8")) for item in cells], None).count(
+            np.ones((2, 2)), block, located
+        )
+    with pytest.raises(ValueError, match="shape"):
+        native.RowCells(cells, None, MISSING_TEXT).count_rows([[1.0, 1.0]] * 2, block, located)
+    assert not block.any()
 
 
 @pytest.mark.parametrize(

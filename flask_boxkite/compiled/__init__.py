@@ -15,7 +15,7 @@ __all__ = ["native"]
 
 logger = logging.getLogger("flask_boxkite")
 
-_STATE = 7
+_STATE = 8
 """Number that increases here and in ``native.pyx`` with each change of a twin that its callers must follow."""
 
 

@@ -17,7 +17,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf, signbit
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 cdef extern from *:
@@ -60,7 +60,7 @@ __all__ = [
     "entry_head",
 ]
 
-STATE = 7  # see `flask_boxkite/compiled/__init__.py`
+STATE = 8  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
@@ -70,6 +70,7 @@ cdef enum:
     PAIR_CELLS = 16
     NO_PART = 255
     BUCKETS = 256  # see `values.rowhash`
+    ROWS_AT_ONCE = 256
 
 cdef enum Kind:
     BINS
@@ -94,6 +95,14 @@ cdef struct Column:
     int offset, other, missing
     uint32_t size
     uint32_t kind
+
+cdef struct Target:
+    # Where cells are noted: counts that are raised, and the next of the located cells with their end. NULL for none.
+    int64_t* counts
+    int* located
+    int* end
+    Py_ssize_t size  # of the counts
+    bint has_buckets  # behind the located cells of each row
 
 cdef Py_ssize_t MOST_KEPT = 1024 * 1024
 cdef int MOST_DEEP = 500
@@ -388,60 +397,34 @@ cdef class RowCells:
             increments.note(self.buckets + bucket_of(crc))
         return is_plain
 
-    def count_rows(self, list rows, block):
-        """Count rows in an array of int64, as `live.batches` does; return whether all values are known to be plain JSON.
+    def count_rows(self, list rows, block, located=None):
+        """Count rows, as `live.batches` does; return whether all values are known to be plain JSON.
 
         Args:
             rows: Lists or tuples.
-            block: Counts to add to, of all cells.
+            block: Counts of all cells, an array of int64, to which these are added; None to count nothing.
+            located: Array of int32 of shape (rows, variables), which gets the cell of each value; with one more column,
+                it gets the bucket of each row. None for none.
         """
         cdef Word word
         cdef uint32_t crc
         cdef bint is_plain = True
         cdef Py_ssize_t index
+        cdef Target target = target_of(located, len(rows), self.size)
         cdef Py_buffer view
-        PyObject_GetBuffer(block, &view, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+        aim(&target, block, &view)
         try:
             for row in rows:
                 if len(row) != self.size:
                     raise ValueError("The row has another number of values.")
                 crc = NO_CRC
                 for index in range(self.size):
-                    raise_cell(&view, self.cell_of(index, item_of(row, index), &word, &is_plain), 1)
+                    note_cell(&target, self.cell_of(index, item_of(row, index), &word, &is_plain))
                     crc = crc_with(crc, word)
-                if self.buckets >= 0:
-                    raise_cell(&view, self.buckets + bucket_of(crc), 1)
+                note_bucket(&target, self.buckets, crc)
         finally:
             PyBuffer_Release(&view)
         return is_plain
-
-    def locate(self, list rows, located):
-        """Write the cell of each value to an array of int32, as `live.batches` does.
-
-        Args:
-            rows: Lists or tuples.
-            located: Array of shape (rows, variables); with one more column, it gets the bucket of each row.
-        """
-        cdef Word word
-        cdef uint32_t crc
-        cdef bint is_plain
-        cdef Py_ssize_t index
-        cdef int[:, ::1] cells = located
-        cdef Py_ssize_t number = 0
-        cdef bint has_buckets = cells.shape[1] == self.size + 1
-        if cells.shape[0] != len(rows) or cells.shape[1] != self.size + has_buckets:
-            raise ValueError("The array has another shape.")
-        for row in rows:
-            if len(row) != self.size:
-                raise ValueError("The row has another number of values.")
-            crc = NO_CRC
-            for index in range(self.size):
-                cells[number, index] = <int>self.cell_of(index, item_of(row, index), &word, &is_plain)
-                if has_buckets:
-                    crc = crc_with(crc, word)
-            if has_buckets:
-                cells[number, self.size] = <int>bucket_of(crc)
-            number += 1
 
     cdef inline Py_ssize_t cell_of(self, Py_ssize_t index, value, Word* word, bint* is_plain) except -1:
         """Return the cell of a value, and write its word; clear *is_plain* unless the value is known to be plain."""
@@ -521,64 +504,158 @@ cdef class ArrayRows:
         self.columns = Columns(variables)
         self.buckets = -1 if buckets is None else buckets
 
-    def count(self, rows, block):
-        """Count rows, float64 in the order of C, in an array of int64."""
-        cdef Py_buffer values, counts
-        PyObject_GetBuffer(rows, &values, PyBUF_ND | PyBUF_FORMAT)
+    def count(self, const double[:, ::1] rows, block, located=None):
+        """Count rows, float64 in the order of C; `RowCells.count_rows` explains the rest."""
+        cdef Py_ssize_t index, width = self.columns.size
+        cdef list starts = []
+        if rows.shape[1] != width:
+            raise ValueError("The rows have another number of values.")
+        if rows.shape[0]:
+            starts = [<uintptr_t>&rows[0, index] for index in range(width)]
+        self.count_from(starts, width, rows.shape[0], block, located)
+
+    def count_columns(self, list columns, block, located=None):
+        """Count rows whose values stand in columns, arrays of float64; `RowCells.count_rows` explains the rest."""
+        cdef Py_ssize_t rows = len(columns[0])
+        cdef const double[::1] values
+        cdef list starts = []
+        if len(columns) != self.columns.size:
+            raise ValueError("The rows have another number of values.")
+        for column in columns:
+            values = column
+            if values.shape[0] != rows:
+                raise ValueError("The columns have several lengths.")
+            if rows:
+                starts.append(<uintptr_t>&values[0])
+        self.count_from(starts, 1, rows, block, located)
+
+    cdef int count_from(self, list addresses, Py_ssize_t step, Py_ssize_t rows, block, located) except -1:
+        """Count rows, of which the first values stand at some addresses, and the next ones *step* values behind."""
+        cdef Py_ssize_t index, width = self.columns.size
+        cdef Target target = target_of(located, rows, width)
+        cdef const double** starts = <const double**>PyMem_Malloc((width + 1) * sizeof(double*))
+        cdef Py_buffer view
+        if starts == NULL:
+            raise MemoryError
+        for index, address in enumerate(addresses):
+            starts[index] = <const double*><uintptr_t>address
         try:
-            PyObject_GetBuffer(block, &counts, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+            aim(&target, block, &view)
             try:
-                if values.ndim != 2 or values.shape[1] != self.columns.size or values.itemsize != 8:
-                    raise ValueError("The rows have another number of values, or are not float64.")
-                if values.shape[0] * self.columns.size < MOST_AT_ONCE:
-                    self.count_all(<const double*>values.buf, values.shape[0], &counts)
+                if rows * width < MOST_AT_ONCE:
+                    self.count_all(starts, step, rows, &target)
                 else:
                     with nogil:
-                        self.count_all(<const double*>values.buf, values.shape[0], &counts)
+                        self.count_all(starts, step, rows, &target)
             finally:
-                PyBuffer_Release(&counts)
+                PyBuffer_Release(&view)
         finally:
-            PyBuffer_Release(&values)
-
-    def locate(self, const double[:, ::1] rows, int[:, ::1] located):
-        """Write the cell of each value, of float64 in the order of C, to an array of int32, as `RowCells.locate` does."""
-        cdef Py_ssize_t row, index, size = rows.shape[1]
-        cdef const Column* column
-        cdef Word word
-        cdef uint32_t crc
-        cdef bint has_buckets = located.shape[1] == size + 1
-        if size != self.columns.size or located.shape[0] != rows.shape[0] or located.shape[1] != size + has_buckets:
-            raise ValueError("The rows have another number of values.")
-        with nogil:
-            for row in range(rows.shape[0]):
-                crc = NO_CRC
-                for index in range(size):
-                    column, word.number = self.columns.items[index], rows[row, index]
-                    if word.number == word.number:
-                        located[row, index] = <int>cell_of_number(column, word.number)
-                    else:
-                        located[row, index], word.number = column.missing, NAN
-                    if has_buckets:
-                        crc = crc_with(crc, word)
-                if has_buckets:
-                    located[row, size] = <int>bucket_of(crc)
-
-    cdef int count_all(self, const double* value, Py_ssize_t rows, Py_buffer* counts) except -1 nogil:
-        cdef const Column* column
-        cdef Py_ssize_t row, index
-        cdef Word word
-        cdef uint32_t crc
-        for row in range(rows):
-            crc = NO_CRC
-            for index in range(self.columns.size):
-                column = self.columns.items[index]
-                word.number = value[0] if value[0] == value[0] else NAN
-                crc = crc_with(crc, word)
-                raise_cell(counts, cell_of_number(column, value[0]) if value[0] == value[0] else column.missing, 1)
-                value += 1
-            if self.buckets >= 0:
-                raise_cell(counts, self.buckets + bucket_of(crc), 1)
+            PyMem_Free(starts)
         return 0
+
+    cdef int count_all(
+        self, const double** starts, Py_ssize_t step, Py_ssize_t rows, Target* target
+    ) except -1 nogil:
+        """Count rows column by column: the hashes of many rows grow side by side, in half the time."""
+        cdef uint32_t[ROWS_AT_ONCE] crcs
+        cdef Py_ssize_t first = 0, index, row, some, width = self.columns.size + target.has_buckets
+        cdef int* located = target.located
+        while first < rows:
+            some = min(rows - first, <Py_ssize_t>ROWS_AT_ONCE)
+            memset(crcs, 0xFF, sizeof(crcs))  # NO_CRC
+            for index in range(self.columns.size):
+                target.located = NULL if located == NULL else located + first * width + index
+                count_column(self.columns.items[index], starts[index] + first * step, step, some, width, crcs, target)
+            target.located = NULL if located == NULL else located + first * width + self.columns.size
+            for row in range(some):
+                note_bucket(target, self.buckets, crcs[row])
+                if target.has_buckets:
+                    target.located += width - 1
+            first += some
+        return 0
+
+
+cdef int count_column(
+    const Column* column, const double* values, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t width, uint32_t* crcs,
+    Target* target
+) except -1 nogil:
+    """Count values that stand *step* apart, locate them *width* apart, and add them to the hashes of their rows."""
+    cdef Py_ssize_t row, cell
+    cdef Word word
+    for row in range(rows):
+        word.number = values[row * step]
+        if word.number == word.number:
+            cell = cell_of_number(column, word.number)
+        else:
+            word.number = NAN
+            cell = column.missing
+        crcs[row] = crc_with(crcs[row], word)
+        if target.counts != NULL:
+            raise_count(target, cell)
+        if target.located != NULL:
+            target.located[row * width] = <int>cell
+    return 0
+
+
+cdef Target target_of(located, Py_ssize_t rows, Py_ssize_t width) except *:
+    """Return a target without counts; *located* is an array of int32, or None.
+
+    Raises:
+        ValueError: The array has another shape.
+    """
+    cdef Target target
+    cdef int[:, ::1] cells
+    memset(&target, 0, sizeof(Target))
+    if located is None:
+        return target
+    cells = located
+    target.has_buckets = cells.shape[1] == width + 1
+    if cells.shape[0] != rows or cells.shape[1] != width + target.has_buckets:
+        raise ValueError("The array has another shape.")
+    if rows and cells.shape[1]:
+        target.located, target.end = &cells[0, 0], &cells[0, 0] + rows * cells.shape[1]
+    return target
+
+
+cdef int aim(Target* target, block, Py_buffer* view) except -1:
+    """Have a target count in an array of int64, or not if it is None; *view* must be released."""
+    memset(view, 0, sizeof(Py_buffer))
+    if block is not None:
+        PyObject_GetBuffer(block, view, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+        target.counts, target.size = <int64_t*>view.buf, view.len // 8
+    return 0
+
+
+cdef inline int note_cell(Target* target, Py_ssize_t cell) except -1 nogil:
+    if target.counts != NULL:
+        raise_count(target, cell)
+    return put_cell(target, cell)
+
+
+cdef inline int note_bucket(Target* target, Py_ssize_t buckets, uint32_t crc) except -1 nogil:
+    """Note the bucket of a row, whose counts begin at *buckets*; negative for none."""
+    cdef Py_ssize_t bucket = bucket_of(crc)
+    if target.counts != NULL and buckets >= 0:
+        raise_count(target, buckets + bucket)
+    return put_cell(target, bucket) if target.has_buckets else 0
+
+
+cdef inline int raise_count(Target* target, Py_ssize_t cell) except -1 nogil:
+    if not 0 <= cell < target.size:
+        with gil:
+            raise IndexError(cell)
+    target.counts[cell] += 1
+    return 0
+
+
+cdef inline int put_cell(Target* target, Py_ssize_t cell) except -1 nogil:
+    if target.located != NULL:
+        if target.located == target.end:  # a value made the rows more while they were read
+            with gil:
+                raise IndexError(cell)
+        target.located[0] = <int>cell
+        target.located += 1
+    return 0
 
 
 cdef inline int raise_cell(Py_buffer* counts, Py_ssize_t cell, int64_t amount) except -1 nogil:

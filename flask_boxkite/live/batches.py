@@ -46,14 +46,26 @@ class BatchCounter(Protocol):
 
     least_rows: int
 
-    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+    def count(self, rows: Any, located: NDArray[np.int32] | None = None) -> tuple[NDArray[np.int64], bool]:
         """Return the values in each of the first cells of the model, and whether all are known to be plain JSON.
 
         Args:
             rows: List of rows, or array of shape (rows, columns), in the order of the variables.
+            located: Array of shape (rows, columns), which gets the cell of each value; with one more column, it gets
+                the bucket of each row too, from 0 on. None for none.
 
         Raises:
             ValueError: A row has another number of values.
+        """
+
+    def count_columns(
+        self, columns: Sequence[NDArray[np.float64]], located: NDArray[np.int32] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the values in each of the first cells of the model.
+
+        Args:
+            columns: Column of each variable, which are all numbers.
+            located: Array of shape (rows, columns), as for `count`.
         """
 
     def locate(self, rows: Any, *, with_buckets: bool = False) -> NDArray[np.int32]:
@@ -94,11 +106,19 @@ class Batches:
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._grids: dict[str, Grid] = {}
 
-    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+    def count(self, rows: Any, located: NDArray[np.int32] | None = None) -> tuple[NDArray[np.int64], bool]:
         """Return the number of values in each cell; see `BatchCounter.count`."""
+        if located is not None:
+            located[:] = self.locate(rows, with_buckets=located.shape[1] > len(self._cells))
         # Rounding to infinity and comparing NaN are expected: users need no warning.
         with np.errstate(all="ignore"):
             return self._block(rows), False
+
+    def count_columns(
+        self, columns: Sequence[NDArray[np.float64]], located: NDArray[np.int32] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the number of values in each cell; see `BatchCounter.count_columns`."""
+        return self.count(np.column_stack(columns), located)[0]
 
     def _block(self, rows: Any) -> NDArray[np.int64]:
         block = np.zeros(self._size, dtype=np.int64)
@@ -234,33 +254,49 @@ class CompiledBatches:
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._arrays: dict[str, Any] = {}
 
-    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+    def count(self, rows: Any, located: NDArray[np.int32] | None = None) -> tuple[NDArray[np.int64], bool]:
         """Return the number of values in each cell; see `BatchCounter.count`."""
+        block, is_plain = np.zeros(self._size, dtype=np.int64), False
         if not isinstance(rows, np.ndarray):
-            block, is_plain = np.zeros(self._size, dtype=np.int64), True
+            is_plain = True
             for start in range(0, len(rows), self._rows_at_once):
-                is_plain &= self._rows.count_rows(rows[start : start + self._rows_at_once], block)
-            return block, is_plain
+                some = slice(start, start + self._rows_at_once)
+                is_plain &= self._rows.count_rows(rows[some], block, None if located is None else located[some])
+        elif not (self._is_numeric and is_countable(rows)):
+            return self._counter.count(rows, located)
+        else:
+            self._count_array(rows, block, located)
+        return block, is_plain
 
-        if not (self._is_numeric and is_countable(rows)):
-            return self._counter.count(rows)
+    def count_columns(
+        self, columns: Sequence[NDArray[np.float64]], located: NDArray[np.int32] | None = None
+    ) -> NDArray[np.int64]:
+        """Return the number of values in each cell; see `BatchCounter.count_columns`."""
         block = np.zeros(self._size, dtype=np.int64)
         with np.errstate(all="ignore"):
+            rounded = [
+                np.ascontiguousarray(item.width.rounded_column(column), dtype=np.float64)
+                for item, column in zip(self._cells, columns, strict=True)
+            ]
+        self._array_rows(np.dtype(np.float64)).count_columns(rounded, block, located)
+        return block
+
+    def _count_array(
+        self, rows: NDArray[Any], block: NDArray[np.int64] | None, located: NDArray[np.int32] | None
+    ) -> None:
+        with np.errstate(all="ignore"):
             rows = self._counter.rounded(rows)
-            self._array_rows(rows.dtype).count(np.ascontiguousarray(rows, dtype=np.float64), block)
-        return block, False
+            self._array_rows(rows.dtype).count(np.ascontiguousarray(rows, dtype=np.float64), block, located)
 
     def locate(self, rows: Any, *, with_buckets: bool = False) -> NDArray[np.int32]:
         """Return the cell of each value; see `BatchCounter.locate`."""
         located = np.empty((len(rows), len(self._cells) + with_buckets), dtype=np.int32)
         if not isinstance(rows, np.ndarray):
-            self._rows.locate(rows, located)
+            self._rows.count_rows(rows, None, located)
         elif not (self._is_numeric and is_countable(rows)):
             return self._counter.locate(rows, with_buckets=with_buckets)
         else:
-            with np.errstate(all="ignore"):
-                rows = self._counter.rounded(rows)
-                self._array_rows(rows.dtype).locate(np.ascontiguousarray(rows, dtype=np.float64), located)
+            self._count_array(rows, None, located)
         return located
 
     def _array_rows(self, dtype: np.dtype[Any]) -> Any:

@@ -117,13 +117,15 @@ class VariableCounter:
 
         is_array = isinstance(rows, np.ndarray)
         if len(rows) >= self._batches.least_rows or (is_array and is_narrow(rows)):
-            block, is_plain = self._batches.count(rows)
+            located = _room(len(rows), width + self._locates_buckets) if self._locates else None
+            block, is_plain = self._batches.count(rows, located)
             increments.add_block(block)
         else:
             lists = row_lists(rows) if is_array else rows
             is_plain = all([self.rows.count(row, increments) for row in lists])
-        if self._locates:
-            increments.note_located(self._batches.locate(rows, with_buckets=self._locates_buckets))
+            located = self._batches.locate(rows, with_buckets=self._locates_buckets) if self._locates else None
+        if located is not None:
+            increments.note_located(located)
         # Else the values of a name that is not counted may be of any kind.
         is_whole = names is None or names == self.names or (len(names) == width and self.known == set(names))
         table.is_plain = is_countable(rows) if is_array else is_plain and is_whole
@@ -152,6 +154,15 @@ class VariableCounter:
             increments.note_gap(self._gap)
         return names, rows
 
+    def count_and_locate(self, rows: Any) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the values in each of the first cells of the model, and the cell of each value.
+
+        Args:
+            rows: List of rows, or array of shape (rows, columns), in the order of the variables.
+        """
+        located = _room(len(rows), len(self._cells))
+        return self._batches.count(rows, located)[0], located
+
     def locate(self, rows: Any) -> NDArray[np.int32]:
         """Return the cell of each value, shape (rows, variables).
 
@@ -165,6 +176,11 @@ class VariableCounter:
         self.rows.count((value,), increments)
         if self.sums is not None:
             self.sums.add_value(0, value, increments)
+
+
+def _room(rows: int, columns: int) -> NDArray[np.int32]:
+    """Return an array for the cells of rows."""
+    return np.empty((rows, columns), dtype=np.int32)
 
 
 def _picker(names: tuple[str, ...]) -> Callable[[Any], Any]:
