@@ -70,6 +70,10 @@ class Aligner:
 
         return features, list(zip(outputs, strict=True))
 
+    def are_known(self, rows: Sequence[Row]) -> bool:
+        """Say whether each row of `single_rows` has any known feature."""
+        return self._nothing not in rows
+
     def has_known(self, row: Row) -> bool:
         """Say whether a row of `single_rows` has any known feature."""
         return row != self._nothing

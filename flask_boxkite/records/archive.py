@@ -42,6 +42,7 @@ from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.folders import Folders, Location, RecordFile
 from flask_boxkite.records.frames import ENGINES, ON_TABLES, Frame, required
+from flask_boxkite.records.garbage import rarely_collected
 from flask_boxkite.records.grouping import Grouping
 from flask_boxkite.records.job import Counting, CountingJob
 from flask_boxkite.records.outcome_models import listed, warn_of_other_models
@@ -367,7 +368,8 @@ class Records:
         counting = Counting(job)
         may_be_several = is_by_model(job.by, job.baseline)
         if self._executor is None:
-            for piece in self._pieces(counting.counter.aligner.features, files, counting.takes):
+            pieces = self._pieces(counting.counter.aligner.features, files, counting.takes)
+            for piece in rarely_collected(pieces):
                 counting.add(piece)
                 self._model(may_be_several=may_be_several)
             return counting

@@ -26,10 +26,8 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import REACHES
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.failed import Failures
-from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.pair_cells import pair_cells
-from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
@@ -56,7 +54,7 @@ class CountedRows:
     """Rows that are counted together.
 
     Attributes:
-        features: Rows of features: a list, an array, or `ColumnRows`.
+        features: Rows of features: a list, or `ColumnRows`.
         outputs: Rows of outputs, likewise.
         joined: Number of the first rows of both that belong together.
         rows: Number of predicted rows.
@@ -223,9 +221,9 @@ class RecordCounter:
         """Return the rows of all records."""
         if (single := self.aligner.single_rows(records)) is not None:
             features, outputs = single
-            known = list(map(self.aligner.has_known, features))
-            if all(known):
+            if self.aligner.are_known(features):
                 return CountedRows(features, outputs, len(features), len(records), len(records))
+            known = list(map(self.aligner.has_known, features))
             alone = [output for output, is_known in zip(outputs, known, strict=True) if not is_known]
             joined = list(compress(outputs, known))
             return CountedRows(list(compress(features, known)), joined + alone, len(joined), len(records), len(records))
@@ -269,26 +267,23 @@ class RecordCounter:
     def count(self, segment: str, begins: float, part: CountedRows) -> None:
         """Count rows of one segment and one slot."""
         cells = np.zeros(self._size, dtype=np.int64)
-        for counter, rows in ((self._features, part.features), (self._outputs, part.outputs)):
-            if len(rows) and counter.names:
-                if isinstance(rows, ColumnRows):
-                    cells += rows.count()
-                else:
-                    _add(cells, counter.count(Table(None, rows)))
-        pairs = _NO_PAIRS if self._pairs is None else self._count_pairs(part)
+        features = _count(self._features, part.features, cells)
+        outputs = _count(self._outputs, part.outputs, cells)
+        pairs = self._count_pairs(features, outputs, part.joined)
         slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares, pairs)
         counts = SegmentCounts(cells[: self._cells], {begins: slot}, part.rows, part.last)
         self._add_to(segment, counts)
 
-    def _count_pairs(self, part: CountedRows) -> NDArray[np.int64]:
-        assert self._pairs is not None
-        features = _located(self._features, part.features)
-        outputs = _located(self._outputs, part.outputs)
+    def _count_pairs(
+        self, features: NDArray[np.int32] | None, outputs: NDArray[np.int32] | None, joined: int
+    ) -> NDArray[np.int64]:
+        """Return the counts of the pairs, from the cell of each value."""
+        if self._pairs is None:
+            return _NO_PAIRS
         if features is None and outputs is None:
             return np.zeros(self._pairs_size, dtype=np.int64)
         if features is None or outputs is None:
             return self._pairs.of_rows(features, outputs)
-        joined = part.joined
         counts = self._pairs.of_rows(features[:joined], outputs[:joined])
         # Live, outputs of another number than rows of features are counted alone, and so are those without features.
         counts += self._pairs.of_rows(features[joined:], None)
@@ -297,11 +292,14 @@ class RecordCounter:
         return counts
 
 
-def _located(counter: VariableCounter, rows: Any) -> NDArray[np.int32] | None:
-    """Return the cell of each value; None without rows."""
-    if not len(rows) or not counter.names:
+def _count(counter: VariableCounter, rows: Any, cells: NDArray[np.int64]) -> NDArray[np.int32] | None:
+    """Add rows to the counts of all cells; return the cell of each value, None without rows."""
+    is_counted = isinstance(rows, ColumnRows)
+    if not len(rows.located if is_counted else rows) or not counter.names:
         return None
-    return rows.located() if isinstance(rows, ColumnRows) else counter.locate(rows)
+    block, located = rows if is_counted else counter.count_and_locate(rows)
+    cells += block
+    return located
 
 
 def slot_begin(seconds: float, end: float) -> float:
@@ -315,12 +313,3 @@ def slot_begin(seconds: float, end: float) -> float:
 def is_answered(record: Record) -> bool:
     """Say whether the values of a record count; records of boxkite 0.0.5 have no status."""
     return record.status in _ANSWERED
-
-
-def _add(cells: NDArray[Any], increments: Increments) -> None:
-    """Add increments, of few rows or of many."""
-    cells += np.bincount(np.array(increments.cells, dtype=np.intp), minlength=len(cells))
-    if increments.wide is not None:
-        cells[increments.wide] += 1
-    if increments.block is not None:
-        cells += increments.block

@@ -7,6 +7,8 @@ import hashlib
 from operator import attrgetter
 from uuid import UUID
 
+import numpy as np
+
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.read_counts import ReadCounts
 
@@ -18,15 +20,18 @@ _entity_id = attrgetter("entity_id")
 def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> list[Record]:
     """Return the records whose ids are not in *seen*, and add their ids."""
     keys = keys_of_ids(list(map(_entity_id, records)))
-    distinct = set(keys)
-    if len(distinct) == len(keys) and seen.isdisjoint(distinct):
-        seen |= distinct
-        return records
+    earlier = seen
+    if seen.isdisjoint(keys):
+        known = len(seen)
+        seen.update(keys)
+        if len(seen) == known + len(keys):
+            return records
+        earlier = set()  # some are the same among themselves
     new = []
 
     for key, record in zip(keys, records, strict=True):
-        if key not in seen:
-            seen.add(key)
+        if key not in earlier:
+            earlier.add(key)
             new.append(record)
 
     counts.duplicates += len(records) - len(new)
@@ -39,7 +44,8 @@ def keys_of_ids(entity_ids: list[str]) -> list[bytes]:
         with contextlib.suppress(ValueError):  # not all are hexadecimal
             data = bytes.fromhex("".join(entity_ids).replace("-", ""))
             if len(data) == 16 * len(entity_ids):
-                return [data[start : start + 16] for start in range(0, len(data), 16)]
+                keys: list[bytes] = np.frombuffer(data, dtype="V16").tolist()
+                return keys
     return [_key(entity_id) for entity_id in entity_ids]
 
 

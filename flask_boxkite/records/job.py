@@ -13,7 +13,6 @@ from flask_boxkite.records.counting import RecordCounter, SegmentOf, Tallies
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.joining import Joined, Joining
 from flask_boxkite.records.outcome_rows import OutcomeRow
-from flask_boxkite.records.reading import no_collection
 from flask_boxkite.records.segmentation import Segmentation
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
@@ -100,10 +99,9 @@ class Counting:
         if not isinstance(piece, list):
             self._groups.add(piece)
             return
-        with no_collection():
-            self.counter.add(piece)
-            if self.joining is not None:
-                self.joining.add(piece, self.counter.aligner)
+        self.counter.add(piece)
+        if self.joining is not None:
+            self.joining.add(piece, self.counter.aligner)
 
     @property
     def counted(self) -> Subtotal:

@@ -1,4 +1,4 @@
-"""The lines of record files, a few megabytes at a time.
+"""The lines of record files, in blocks of half a megabyte.
 
 Others may write into the files too, so a line may have at most 32 MiB and 2,000,000 values; a larger line is damage.
 """
@@ -14,7 +14,7 @@ from flask_boxkite.quoting import printable
 from flask_boxkite.records.folders import GZIP_DAMAGE, RecordFile
 from flask_boxkite.records.read_counts import CUT, EMPTY, TOO_LARGE, TOO_LONG, ReadCounts
 
-__all__ = ["LINE_LIMITS", "MOST_VALUES", "LineLimits", "Opens", "lines_of"]
+__all__ = ["LINE_LIMITS", "MOST_VALUES", "LineLimits", "Opens", "blocks_of", "lines_in"]
 
 MOST_VALUES = 2_000_000
 """Most values in one record, and in the rows of the records that are yielded at once."""
@@ -47,10 +47,8 @@ class Opens(Protocol):
         """
 
 
-def lines_of(
-    folder: Opens, files: Iterable[RecordFile], counts: ReadCounts, limits: LineLimits
-) -> Iterator[list[bytes]]:
-    """Yield lines, some megabytes at a time, across files, because most files are small.
+def blocks_of(folder: Opens, files: Iterable[RecordFile], counts: ReadCounts, limits: LineLimits) -> Iterator[bytes]:
+    """Yield blocks of whole lines, each of which ends; across files, because most files are small.
 
     Args:
         folder: Folder of the files, or several.
@@ -61,20 +59,17 @@ def lines_of(
     Raises:
         BoxkiteError: A file cannot be read.
     """
-    lines: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
     for file in files:
         try:
             with folder.open(file) as stream:
-                for block in _blocks(stream, counts, limits):
-                    filled = list(filter(None, block))
-                    if len(filled) < len(block):
-                        counts.damaged[EMPTY] += len(block) - len(filled)
-                    lines += filled
-                    size += sum(map(len, filled))
-                    if size >= limits.chunk_bytes:
-                        yield lines
-                        lines, size = [], 0
+                for piece in _pieces(stream, counts, limits):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size >= limits.chunk_bytes // 2:
+                        yield b"".join(pieces)
+                        pieces, size = [], 0
         except FileNotFoundError:
             counts.vanished += 1
         except OSError as error:
@@ -84,36 +79,48 @@ def lines_of(
         else:
             counts.files += 1
 
-    yield lines
+    if pieces:
+        yield b"".join(pieces)
 
 
-def _blocks(stream: IO[bytes], counts: ReadCounts, limits: LineLimits) -> Iterator[list[bytes]]:
-    """Yield the lines that end in each piece of a file."""
+def lines_in(block: bytes, counts: ReadCounts) -> list[bytes]:
+    """Return the lines of a block; count the empty ones."""
+    lines = block.split(b"\n")
+    filled = list(filter(None, lines))
+    if empty := len(lines) - 1 - len(filled):  # nothing stands behind the last end
+        counts.damaged[EMPTY] += empty
+    return filled
+
+
+def _pieces(stream: IO[bytes], counts: ReadCounts, limits: LineLimits) -> Iterator[bytes]:
+    """Yield the whole lines of a file."""
     rest: list[bytes] = []  # of a line that has not ended
     size = 0
     try:
         while data := stream.read(limits.chunk_bytes):
-            first, *lines = data.split(b"\n")
-            rest.append(first)
-            size += len(first)
+            first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+            if first:
+                yield _line([*rest, data[:first]], size + first - 1, counts, limits)
+                yield data[first:last]
+                rest, size = [], 0
+            rest.append(data[last:])
+            size += len(data) - last
             if size > limits.longest_line_bytes:
                 rest = []
-            if lines:
-                yield [*_joined(rest, size, counts, limits), *lines[:-1]]
-                rest, size = [lines[-1]], len(lines[-1])
     except GZIP_DAMAGE:
         counts.damaged[CUT] += 1
     else:
-        yield _joined(rest, size, counts, limits) if size else []
+        if size:
+            yield _line([*rest, b"\n"], size, counts, limits)
 
 
-def _joined(parts: list[bytes], size: int, counts: ReadCounts, limits: LineLimits) -> list[bytes]:
-    """Return a list of the line that consists of some parts; empty if the line is too large."""
+def _line(parts: list[bytes], size: int, counts: ReadCounts, limits: LineLimits) -> bytes:
+    """Return the line that consists of some parts; nothing if it is too large."""
     if size > limits.longest_line_bytes:
         counts.damaged[TOO_LONG] += 1
-        return []
+        return b""
     line = b"".join(parts)
     if size > limits.chunk_bytes and line.count(b",") + line.count(b"[") + line.count(b"{") > MOST_VALUES:
         counts.damaged[TOO_LARGE] += 1
-        return []
-    return [line]
+        return b""
+    return line

@@ -60,13 +60,13 @@ class ReadCounts:
 
     def add(self, records: list[Record]) -> None:
         """Count some of the remaining records."""
-        rows, baselines = list(map(_rows, records)), list(map(_baseline, records))
+        baselines = set(map(_baseline, records))
         rows_by_baseline: Counter[str | None] = Counter()
-        if len(set(baselines)) == 1:
-            rows_by_baseline[baselines[0]] = sum(rows)
+        if len(baselines) == 1:
+            rows_by_baseline[baselines.pop()] = sum(map(_rows, records))
         else:
-            for baseline, count in zip(baselines, rows, strict=True):
-                rows_by_baseline[baseline] += count
+            for record in records:
+                rows_by_baseline[record.baseline] += record.rows
         self.add_rows(len(records), rows_by_baseline, set(map(_model, records)))
 
     def add_rows(self, records: int, rows_by_baseline: Mapping[str | None, int], models: Iterable[str | None]) -> None:

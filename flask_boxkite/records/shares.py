@@ -19,6 +19,7 @@ import numpy as np
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.folders import RecordFile
+from flask_boxkite.records.garbage import rarely_collected
 from flask_boxkite.records.job import Counting, CountingJob, Subtotal
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reader import Reader
@@ -144,7 +145,8 @@ def _count(packed: bytes, share: Share) -> Result:
     reader, job = _unpacked(packed)
     counting, counts, seen = Counting(job), ReadCounts(), set(share.left_out)
     names = counting.counter.aligner.features
-    for piece in reader.read(names, share.files, counts, counting.takes, seen=seen, others=share.others):
+    pieces = reader.read(names, share.files, counts, counting.takes, seen=seen, others=share.others)
+    for piece in rarely_collected(pieces):
         counting.add(piece)
     return Result(counting.counted, counts, b"".join(seen - share.left_out))
 

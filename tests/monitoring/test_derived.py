@@ -240,7 +240,7 @@ def test_counts_from_records_equal_live_counts_to_the_last(tmp_path: Path) -> No
     _, cells, _ = Records(tmp_path).observed(BASELINE)
     assert cells.tolist() == live[: layout.buckets_start].tolist()
     counter = RecordCounter(BASELINE, math.inf)
-    decode = decoder(counter.aligner.features)
+    decode = decoder(counter.aligner.features).one
     lines = [line for path in tmp_path.rglob("*.txt") for line in path.read_bytes().splitlines()]
     counter.add([decode(line) for line in lines])
     slots = counter.segments[""].slots.values()

@@ -507,7 +507,7 @@ def test_rows_of_another_baseline_are_told(
 
 
 def test_a_row_takes_24_bytes(champion: Baseline) -> None:
-    decode, aligner = decoder(()), Aligner((), [item.name for item in champion.outputs])
+    decode, aligner = decoder(()).one, Aligner((), [item.name for item in champion.outputs])
     rows = ModelRows(lambda row: row[0], "key", ())
     for start in range(0, 20_000, 1000):
         lines = [json.dumps(record({"x": 1.0}, output=0.5, key=f"{start + row}")).encode() for row in range(1000)]

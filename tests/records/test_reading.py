@@ -6,21 +6,23 @@ import gzip
 import json
 import os
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records import ReadCounts, Records
-from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.decoding import Decoder, decoder
 from flask_boxkite.records.duplicates import new_ones
 from flask_boxkite.records.folders import Folder, RecordFile
 from flask_boxkite.records.lines import LineLimits
 from flask_boxkite.records.period import Period
-from flask_boxkite.records.reading import read_records
+from flask_boxkite.records.reading import read_records, records_of
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.values.conversion import DEEPEST
 from tests.records.archives import record, write
@@ -95,6 +97,61 @@ def test_a_record_beyond_the_depth_is_seen_wherever_it_stands(tmp_path: Path, pl
         assert records.counts.damaged == damaged
 
 
+ONE = line(record({"a": 1.0}))
+PRETTY = json.dumps(record([1.0]), indent=1).encode() + b"\n"
+PIECES = {
+    "a record": ONE,
+    "a list": line(record([[1.0], [2.0]], rows=2)),
+    "a deep one": line(record([[[[[[[1.0]]]]]]])),
+    "more rows than can be": line(record([1.0], rows=450)),
+    "as many rows as can be": line(record([1.0] * 200, rows=200)),
+    "many rows": line(record([[1.0]] * 40, rows=40)),
+    "two in a line": ONE.strip() + ONE,
+    "two beside a blank": ONE.strip() + b" " + ONE,
+    "one over two lines": ONE.replace(b', "rows"', b',\n"rows"'),
+    "one over many lines": PRETTY,
+    "an object within, on the next line": ONE.replace(b'{"a"', b'\n{"a"'),
+    "an object within, at the end of a line": ONE.replace(b"1.0},", b"1.0}\n,"),
+    "another end of lines": ONE.strip() + b"\r\n",
+    "a blank at the end": ONE.strip() + b" \n",
+    "nothing": b"\n",
+    "blanks": b" \n",
+    "no record": b"{}\n",
+    "a beginning": ONE[:50] + b"\n",
+    "torn": ONE[:50] + ONE,
+}
+
+
+@pytest.mark.parametrize("known", [None, ("a",)], ids=["as it is", "by name"])
+def test_lines_are_read_at_once_as_one_by_one(known: tuple[str, ...] | None) -> None:
+    """The fast way reads values, not lines: two in one line, or one in two, must not pass as the records of lines."""
+    decode = decoder(known)
+    for pieces in product(PIECES.values(), repeat=2):
+        block = b"".join(pieces)
+        at_once, one_by_one = ReadCounts(), ReadCounts()
+        found = records_of(block, decode, at_once)
+        expected = [item for each in block.splitlines(keepends=True) for item in alone(each, decode, one_by_one)]
+        assert [shown(item) for item in found] == [shown(item) for item in expected], block
+        assert at_once.damaged == one_by_one.damaged, block
+
+
+def alone(line: bytes, decode: Decoder, counts: ReadCounts) -> list[Any]:
+    """Return the record of a line, read on its own."""
+    return records_of(line, Decoder(decode.one, shallow=lambda block: []), counts)
+
+
+def shown(item: Any) -> Any:
+    """Return all that a record holds."""
+    return msgspec.to_builtins(item)
+
+
+@pytest.mark.parametrize("name", ["a record", "a list", "as many rows as can be", "many rows"])
+def test_usual_lines_are_read_at_once(name: str) -> None:
+    records = decoder(["a"]).block(PIECES[name] * 3)
+    assert records is not None
+    assert len(records) == 3
+
+
 @pytest.mark.parametrize("chunk_bytes", [64, 100, 1 << 20])
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ends", "ends with the file"])
 def test_a_line_without_an_end_is_passed_over_in_little_memory(tmp_path: Path, chunk_bytes: int, end: bytes) -> None:
@@ -129,7 +186,7 @@ def test_each_id_is_read_once_whatever_the_chunks(names: list[str], size: int) -
     """Against a dict, over all ways in which duplicates can be spread over chunks."""
     wanted = Filter(Period())
     counts, seen = ReadCounts(), set[bytes]()
-    decode = decoder(None)
+    decode = decoder(None).one
     items = [decode(line(record([1.0], entity_id=f"{name * 8}-0000-4000-8000-000000000000"))) for name in names]
     kept = []
     for start in range(0, len(items), size):

@@ -86,7 +86,7 @@ def live(known: Baseline, requests: Sequence[Sent], end: int, window: str | None
 
 def decoded(known: Baseline, requests: Sequence[Sent]) -> list[Record]:
     """Return the requests' records as they are read."""
-    decode = decoder([item.name for item in known.features], is_whole=False)
+    decode = decoder([item.name for item in known.features]).one
     return [decode(json.dumps(request.record()).encode()) for request in requests]
 
 

@@ -829,7 +829,7 @@ def test_records_read_back_give_the_live_counts(
 
     app = twins(fixed({"predictions": [0.25, 0.75][:answer]} if type(answer) is int else answer))
     app.client.post("/score", **sent)
-    decode = decoder([feature.name for feature in baseline.features])
+    decode = decoder([feature.name for feature in baseline.features]).one
     counter = RecordCounter(baseline, float("inf"))
     counter.add([decode(json.dumps(record).encode()) for record in app.records()])
     (counts,) = counter.segments.values()

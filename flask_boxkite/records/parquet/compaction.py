@@ -21,7 +21,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.duplicates import keys_of_ids
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
-from flask_boxkite.records.lines import LINE_LIMITS, lines_of
+from flask_boxkite.records.lines import LINE_LIMITS, blocks_of, lines_in
 from flask_boxkite.records.parquet.encoding import Line
 from flask_boxkite.records.parquet.ledger import Ledger, ledger_of
 from flask_boxkite.records.parquet.part import Damage
@@ -135,8 +135,8 @@ def _compact_unit(
         for source in sources:
             counts = ReadCounts()
             stretch = Stretch(folder, source)
-            for lines in lines_of(stretch, [source.file], counts, LINE_LIMITS):
-                _write(lines, writer, tables, seen, counts)
+            for block in blocks_of(stretch, [source.file], counts, LINE_LIMITS):
+                _write(lines_in(block, counts), writer, tables, seen, counts)
             if counts.vanished:
                 continue
             progress.append(stretch.progress())
@@ -186,7 +186,7 @@ def _write_table(lines: list[bytes], table: Table, writer: UnitWriter, tables: _
         kept = set(map(id, sound))
         lines = [line for line in lines if id(line) not in kept]
     for line in lines:
-        record = _first_look(line)
+        record = _first_look.one(line)
         writer.add(tables.untyped(record.model), [Line(line, record)])
 
 

@@ -6,13 +6,13 @@ A column of numbers is an array already. A column of texts has few different one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
+from flask_boxkite.live.batches import batches
 from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.records.parquet.places import is_whole
 from flask_boxkite.values.rowhash import MISSING_WORD, ROW_BUCKETS, buckets_of
@@ -21,10 +21,7 @@ if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.layout import Variable
     from flask_boxkite.records.parquet.part import Group
 
-__all__ = ["ColumnRows", "Side", "numbers_of"]
-
-_AT_ONCE = 1024
-"""Rows that are transposed at once: within the processor's cache, it takes a third of the time."""
+__all__ = ["ColumnRows", "Side"]
 
 
 class Side:
@@ -38,76 +35,55 @@ class Side:
     """
 
     def __init__(self, distributions: Sequence[Distribution], offset: int, size: int, buckets: int | None) -> None:
-        self.cells: list[Cells] = []
+        self._cells: list[Cells] = []
         for distribution in distributions:
-            self.cells.append(cells_of(distribution, offset))
+            self._cells.append(cells_of(distribution, offset))
             offset += len(distribution.cells)
-        self.is_numeric = all(item.is_numeric for item in self.cells)
-        self.size, self.buckets = size, buckets
+        self._is_numeric = all(item.is_numeric for item in self._cells)
+        self._batches = batches(self._cells, size, buckets)
+        self._size, self._buckets = size, buckets
 
+    def count(self, group: Group, variables: Sequence[Variable], chosen: NDArray[np.intp]) -> ColumnRows:
+        """Count rows of a group.
 
-def numbers_of(group: Group, variables: Sequence[Variable], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return columns of numbers as an array of shape (rows, variables), with NaN for null.
+        Args:
+            group: Group of rows.
+            variables: Variables of this side.
+            chosen: Indices of the rows.
+        """
+        located = np.empty((len(chosen), len(variables)), dtype=np.int32)
+        if not len(chosen):
+            return ColumnRows(np.zeros(self._size, dtype=np.int64), located)
+        if self._is_numeric:
+            own = slice(None) if is_whole(chosen, group.rows) else chosen
+            columns = [group.floats(item.column)[own] for item in variables]
+            return ColumnRows(self._batches.count_columns(columns, located), located)
 
-    Args:
-        group: Group of rows.
-        variables: Variables, which are all numbers.
-        chosen: Indices of the rows.
-    """
-    own = slice(None) if is_whole(chosen, group.rows) else chosen
-    columns = [group.floats(item.column)[own] for item in variables]
-    count = len(chosen)
-    rows = np.empty((count, len(columns)))
-    for start in range(0, count, _AT_ONCE):
-        stop = start + _AT_ONCE
-        for place, column in enumerate(columns):
-            rows[start:stop, place] = column[start:stop]
-    return rows
-
-
-class ColumnRows:
-    """Some rows of a side whose variables are not all numbers.
-
-    Args:
-        side: Side.
-        group: Group that holds them.
-        variables: Variables of the side.
-        chosen: Indices of the rows.
-    """
-
-    def __init__(self, side: Side, group: Group, variables: Sequence[Variable], chosen: NDArray[np.intp]) -> None:
-        self._side, self._group, self._variables, self._chosen = side, group, variables, chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    @cached_property
-    def _located(self) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
-        """The cell of each value, and its word in the hash of the row, both of shape (rows, variables)."""
-        located = np.empty((len(self), len(self._variables)), dtype=np.int32)
         words = np.empty(located.shape, dtype="<u8")
         with np.errstate(all="ignore"):
-            for place, (cells, variable) in enumerate(zip(self._side.cells, self._variables, strict=True)):
+            for place, (cells, variable) in enumerate(zip(self._cells, variables, strict=True)):
                 if variable.kind == "number":
-                    _locate_numbers(
-                        cells, self._group.floats(variable.column)[self._chosen], located[:, place], words[:, place]
-                    )
+                    column = group.floats(variable.column)[chosen]
+                    _locate_numbers(cells, column, located[:, place], words[:, place])
                 else:
-                    column = self._group.taken(variable.column, self._chosen)
-                    _locate_texts(cells, column, located[:, place], words[:, place])
-        return located, words
+                    texts = group.taken(variable.column, chosen)
+                    _locate_texts(cells, texts, located[:, place], words[:, place])
+        block = np.bincount(located.ravel(), minlength=self._size)
+        if self._buckets is not None:
+            block[self._buckets : self._buckets + ROW_BUCKETS] += buckets_of(words)
+        return ColumnRows(block, located)
 
-    def located(self) -> NDArray[np.int32]:
-        """Return the cell of each value, shape (rows, variables)."""
-        return self._located[0]
 
-    def count(self) -> NDArray[np.int64]:
-        """Return the number of values in each cell of the model, and of rows in each bucket."""
-        located, words = self._located
-        block = np.bincount(located.ravel(), minlength=self._side.size)
-        if self._side.buckets is not None:
-            block[self._side.buckets : self._side.buckets + ROW_BUCKETS] += buckets_of(words)
-        return block
+class ColumnRows(NamedTuple):
+    """The counts of some rows.
+
+    Attributes:
+        block: Number of values in each cell of the model, and of rows in each bucket.
+        located: Cell of each value, shape (rows, variables).
+    """
+
+    block: NDArray[np.int64]
+    located: NDArray[np.int32]
 
 
 def _locate_numbers(

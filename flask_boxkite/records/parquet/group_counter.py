@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.records.counting import CountedRows, RecordCounter, slot_begin
-from flask_boxkite.records.decoding import Decode
+from flask_boxkite.records.decoding import Decoder
 from flask_boxkite.records.joining import Joining
-from flask_boxkite.records.parquet.counting import ColumnRows, Side, numbers_of
+from flask_boxkite.records.parquet.counting import Side
 from flask_boxkite.records.parquet.joining import join_group
 from flask_boxkite.records.parquet.layout import FEATURES_FIT, ODD, OUTPUTS_FIT, ROW, ROWS, Layout
 from flask_boxkite.records.parquet.part import Group
@@ -39,7 +39,7 @@ class GroupCounter:
     """
 
     def __init__(
-        self, counter: RecordCounter, baseline: Baseline, decode: Decode, joining: Joining | None = None
+        self, counter: RecordCounter, baseline: Baseline, decode: Decoder, joining: Joining | None = None
     ) -> None:
         self._counter, self._decode = counter, decode
         self._joining = joining
@@ -109,21 +109,13 @@ class GroupCounter:
             times = group.seconds()[places]
             seconds = float(times.min()), float(times.max())
         return CountedRows(
-            self._side_rows(self._features, group, self._layout.features, features),
-            self._side_rows(self._outputs, group, self._layout.outputs, outputs),
+            self._features.count(group, self._layout.features, features),
+            self._outputs.count(group, self._layout.outputs, outputs),
             joined,
             len(places),
             self._squares(group, places, has_features if self._layout.features else has_outputs),
             *seconds,
         )
-
-    @staticmethod
-    def _side_rows(side: Side, group: Group, variables: Any, places: NDArray[np.intp]) -> Any:
-        if not variables:
-            return ()
-        if not side.is_numeric:
-            return ColumnRows(side, group, variables, places)
-        return numbers_of(group, variables, places)
 
     def _squares(self, group: Group, places: NDArray[np.intp], is_hashed: NDArray[np.bool_] | None) -> int:
         """Return the sum of the squares of the requests' numbers of rows."""

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from flask_boxkite.naming import REDACTED
 from flask_boxkite.records.alignment import Aligner
-from flask_boxkite.records.decoding import Decode
+from flask_boxkite.records.decoding import Decoder
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
 from flask_boxkite.records.parquet.layout import LINE, OUTPUTS_FIT
@@ -18,14 +18,14 @@ from flask_boxkite.records.parquet.stream import records_in
 __all__ = ["join_group"]
 
 
-def join_group(joining: Joining, group: Group, aligner: Aligner, decode: Decode) -> None:
+def join_group(joining: Joining, group: Group, aligner: Aligner, decode: Decoder) -> None:
     """Join the selected records of a group.
 
     Args:
         joining: Joining of outcomes.
         group: Group of a table of the baseline.
         aligner: Aligner of the baseline's records.
-        decode: Function that reads a line.
+        decode: Reader of lines.
     """
     is_needed = is_kept = group.selected()
     if joining.key in IDS and not joining.classes.size:

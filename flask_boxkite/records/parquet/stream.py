@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import printable
-from flask_boxkite.records.decoding import Decode, Record
+from flask_boxkite.records.decoding import Decoder, Record
 from flask_boxkite.records.folders import Folders, RecordFile
 from flask_boxkite.records.lines import LINE_LIMITS
 from flask_boxkite.records.parquet.identities import Identities
@@ -26,7 +26,7 @@ from flask_boxkite.records.parquet.layout import LINE, Layout
 from flask_boxkite.records.parquet.part import DAMAGED, Group, NotAPartError, Part, open_part
 from flask_boxkite.records.period import Period
 from flask_boxkite.records.read_counts import CUT, NO_RECORD, ReadCounts
-from flask_boxkite.records.reading import decoded, most_rows_of, parts_of, read_records
+from flask_boxkite.records.reading import most_rows_of, parts_of, read_records, records_of
 from flask_boxkite.records.selection import Filter
 
 __all__ = ["Takes", "read_mixed", "records_in", "select"]
@@ -38,7 +38,7 @@ Takes = Callable[[Layout], bool]
 def read_mixed(
     folders: Folders,
     files: Sequence[RecordFile],
-    decode: Decode,
+    decode: Decoder,
     wanted: Filter,
     counts: ReadCounts,
     damage_period: Period,
@@ -52,7 +52,7 @@ def read_mixed(
     Args:
         folders: Folders of the files.
         files: Files, in the order of time.
-        decode: Function that reads a line.
+        decode: Reader of lines.
         wanted: Selection of records.
         counts: Counts, to which this reading is added.
         damage_period: Period of the files whose damage counts.
@@ -124,7 +124,7 @@ def _load(group: Group, is_taken: bool) -> None:
 
 def _pieces(
     part: Part,
-    decode: Decode,
+    decode: Decoder,
     wanted: Filter,
     counts: ReadCounts,
     identities: Identities,
@@ -150,13 +150,13 @@ def _pieces(
             yield from parts_of(chunk, most_rows)
 
 
-def records_in(group: Group, is_chosen: NDArray[np.bool_], decode: Decode) -> Iterator[list[Record]]:
+def records_in(group: Group, is_chosen: NDArray[np.bool_], decode: Decoder) -> Iterator[list[Record]]:
     """Yield the records of chosen rows of a group, some at a time; each record comes if its first row is chosen."""
     yield from _decoded(group, is_chosen, decode, ReadCounts(), most_rows_of(1))
 
 
 def _decoded(
-    group: Group, is_kept: NDArray[np.bool_] | None, decode: Decode, counts: ReadCounts, most_rows: int
+    group: Group, is_kept: NDArray[np.bool_] | None, decode: Decoder, counts: ReadCounts, most_rows: int
 ) -> Iterator[list[Record]]:
     is_first = group.is_first()
     lines = group.column(LINE).filter(pa.array(is_first if is_kept is None else is_first & is_kept))
@@ -165,8 +165,8 @@ def _decoded(
     while start < len(lines):
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + LINE_LIMITS.chunk_bytes, side="right")), start + 1)
-        data = [text.encode() for text in lines.slice(start, stop - start).to_pylist()]
-        yield decoded(data, decode, counts, most_rows)[1]
+        block = "\n".join([*lines.slice(start, stop - start).to_pylist(), ""]).encode()
+        yield records_of(block, decode, counts, most_rows)
         start = stop
 
 

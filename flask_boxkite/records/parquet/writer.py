@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.records.columns import Columns
-from flask_boxkite.records.decoding import Decode, decoder
+from flask_boxkite.records.decoding import Decoder, decoder
 from flask_boxkite.records.folders import DATE, part_name
 from flask_boxkite.records.parquet.encoding import Encoder, Line
 from flask_boxkite.records.parquet.layout import LINE, ODD, UNNAMED, Layout
@@ -73,7 +73,7 @@ class Table:
     def __init__(self, model: str | None, baseline: Baseline | None) -> None:
         columns = None if baseline is None else Columns.of(baseline)
         self.layout = Layout() if baseline is None else Layout.of(baseline)
-        self.decode: Decode = decoder(() if columns is None else columns.by_name)
+        self.decode: Decoder = decoder(() if columns is None else columns.by_name)
         self.width = len(self.layout.variables) + 1
         self.encoder = Encoder(columns, self.layout)
         self.folder = f"{_folder_name(model)}.{'untyped' if baseline is None else baseline.fingerprint}"

@@ -210,7 +210,7 @@ def test_copies_are_left_out_and_counted(tmp_path: Path, trained: Baseline) -> N
 def test_columns_are_counted_without_a_look_at_the_lines(tmp_path: Path, trained: Baseline) -> None:
     write(tmp_path / "logs", *(one(age) for age in (40.5, 50.5, None)))
     compact(tmp_path / "logs", tmp_path / "out", trained)
-    with mock.patch.object(stream, "decoded", side_effect=AssertionError):
+    with mock.patch.object(stream, "records_of", side_effect=AssertionError):
         records = Records(tmp_path / "out")
         assert records.drift(trained)["age"].live_rows == 3
         assert sum(segment.rows for segment in records.drift(trained, by="output")) == 3
