@@ -7,11 +7,13 @@ has records of the same minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import compress
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.duplicates import keys_of_ids, new_ones
@@ -47,10 +49,8 @@ class Identities:
         if records and (self._parts or self._others):
             times = list(map(_created_at, records))
             if others := list(self._overlapping(min(times), max(times))):
-                keys = keys_of_ids(list(map(_entity_id, records)))
-                kept = [
-                    record for key, record in zip(keys, records, strict=True) if not any(key in ids for ids in others)
-                ]
+                is_new = ~_are_in(keys_of_ids(list(map(_entity_id, records))), others)
+                kept = list(compress(records, is_new))
                 counts.duplicates += len(records) - len(kept)
                 records = kept
         records = new_ones(records, self._seen, counts)
@@ -59,12 +59,12 @@ class Identities:
 
     def mark_new(self, group: Group, counts: ReadCounts) -> None:
         """Select the rows of a group whose records are new; count the others."""
-        others: list[Container[bytes]] = list(self._overlapping(group.first, group.last, group.part.file))
+        others: list[AbstractSet[bytes]] = list(self._overlapping(group.first, group.last, group.part.file))
         if self._has_lines(group):
             others.append(self._seen)
         if not others:
             return
-        is_new = np.array([not any(key in ids for ids in others) for key in group.ids()], dtype=np.bool_)
+        is_new = ~_are_in(group.ids(), others)
         if is_new.all():
             return
         first = group.is_first()
@@ -122,3 +122,12 @@ class Identities:
         if last - first < len(self._minutes):
             return not self._minutes.isdisjoint(range(first, last + 1))
         return any(first <= minute <= last for minute in self._minutes)
+
+
+def _are_in(keys: Sequence[bytes], others: Iterable[AbstractSet[bytes]]) -> NDArray[np.bool_]:
+    """Say of each key whether any of some sets has it."""
+    found = np.zeros(len(keys), dtype=np.bool_)
+    for ids in others:
+        if not ids.isdisjoint(keys):
+            found |= np.fromiter(map(ids.__contains__, keys), dtype=np.bool_, count=len(keys))
+    return found
