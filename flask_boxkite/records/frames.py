@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -92,13 +91,17 @@ class Frame:
 
         At its end, the log names the columns with values that do not fit, which are null.
         """
-        unread: defaultdict[str, Examples] = defaultdict(Examples)
+        unread = self.no_examples()
         try:
             for piece in self._read():
                 if (batch := self.batch(piece, unread)) is not None:
                     yield batch
         finally:
             warn_of(unread)
+
+    def no_examples(self) -> dict[str, Examples]:
+        """Return examples of values that do not fit, by column, before the first record."""
+        return {item.name: Examples() for item in self._variables}
 
     def reader(self) -> Any:
         """Return a `pyarrow.RecordBatchReader` of a new reading."""
@@ -224,8 +227,8 @@ def _fitting(value: Any, column: _FrameColumn, unread: Mapping[str, Examples]) -
 
 def warn_of(unread: Mapping[str, Examples], where: str = "the frame") -> None:
     """Log the columns with values that do not fit."""
-    if unread:
-        columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items()]
+    columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items() if item.count]
+    if columns:
         more = f" and {len(columns) - _MOST_NAMED} more columns" if len(columns) > _MOST_NAMED else ""
         logger.warning(
             "Values that do not fit their columns are null in %s: %s%s. Iterate over the records to see them.",

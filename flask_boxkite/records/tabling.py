@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +64,7 @@ class Tabling:
         self._baseline = columns.baseline
         self._frame = Frame(columns, fields=())
         self._batches: list[Any] = []
-        self._unread: defaultdict[str, Examples] = defaultdict(Examples)
+        self._unread = self._frame.no_examples()
 
     def takes(self, layout: Layout) -> bool:
         """Say whether the groups of a table have these columns."""
@@ -89,7 +88,7 @@ class Tabling:
     @property
     def counted(self) -> Tabled:
         """The rows so far."""
-        return Tabled(self._batches, dict(self._unread))
+        return Tabled(self._batches, self._unread)
 
     def join(self, counted: Tabled) -> None:
         """Add the rows of another process, of records behind these."""
