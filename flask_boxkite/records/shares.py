@@ -114,10 +114,21 @@ def _shares(files: Sequence[RecordFile]) -> Iterator[Share]:
 
 
 def _split(files: Sequence[RecordFile]) -> Iterator[Sequence[RecordFile]]:
-    """Yield runs of files, about as many in each."""
+    """Yield runs of files, about as many in each.
+
+    Lines and Parquet of one minute stay together: of copies in both, the one that is read first counts.
+    """
+    lines, parts = ({file.minute for file in files if bool(file.unit) == is_part} for is_part in (False, True))
+    mixed = lines & parts
     shares = min(MOST_SHARES, len(files))
-    for number in range(shares):
-        yield files[number * len(files) // shares : (number + 1) * len(files) // shares]
+    start = 0
+    for number in range(1, shares + 1):
+        stop = number * len(files) // shares
+        while 0 < stop < len(files) and files[stop - 1].minute == files[stop].minute in mixed:
+            stop += 1
+        if stop > start:
+            yield files[start:stop]
+            start = stop
 
 
 def _copies(ids: Sequence[bytes]) -> dict[int, set[bytes]]:

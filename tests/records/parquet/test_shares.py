@@ -192,6 +192,11 @@ def test_of_two_predictions_in_one_second_the_same_one_is_the_last(tmp_path: Pat
             write(tmp_path / folder, record({"age": 50.0}, at, output=output, key=f"k{number}"), name=folder)
         if folder == "parts":
             compact(tmp_path / "parts", tmp_path / "parquet", known, remove=True)
+    first, late = (
+        record({"age": 50.0}, f"2026-03-01T10:{minute}:30", output=0.9, key=key)
+        for minute, key in (("00", None), ("40", "k5"))
+    )
+    write(tmp_path / "lines", first, late, name="late")  # a file may hold records of a later minute
     outcomes = {"key": [f"k{number}" for number in range(20)], "actual": [1] * 20, "sex": ["F", "M"] * 10}
     found = []
     for executor in (None, threads):
@@ -201,10 +206,26 @@ def test_of_two_predictions_in_one_second_the_same_one_is_the_last(tmp_path: Pat
         pairs = records.challenge(known, known, against=records, outcomes=outcomes, key="key")
         found.append([performance.to_dict(), groups.to_dict(), pairs.to_dict()])
         assert (performance.outcomes, pairs.outcomes) == (20, 20)
-        assert pairs.champion.repeated == 20
-        selected = [group.selected for group in groups]
-        assert sum(selected) == sum(map(sum, [row[1:] for row in pairs.predicted])) > 0
+        assert pairs.champion.repeated == 21
+        assert sum(group.selected for group in groups) == sum(row[1] for row in pairs.predicted) == 2, (
+            "k5; k0, of which Parquet is last"
+        )
     assert found[1] == found[0]
+
+
+def test_lines_before_parquet_of_one_minute_are_its_first_copies(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """Then the other prediction of the second is read last, though it stands before the copy in Parquet."""
+    known = scored(tmp_path / "b.prom", 0)
+    first, second = (record({"age": 50.0}, output=output, key="k") for output in (0.9, 0.1))
+    write(tmp_path / "parts", first, second)
+    compact(tmp_path / "parts", tmp_path / "parquet", known, remove=True)
+    write(tmp_path / "lines", second)
+    for minute in range(10, 13):
+        write(tmp_path / "lines", record({"age": 50.0}, f"2026-01-01T08:{minute}:00", output=0.5))
+    for executor in (None, threads):
+        records = Records([tmp_path / "lines", tmp_path / "parquet"], executor=executor)
+        report = records.fairness(known, by="sex", outcomes={"key": ["k"], "sex": ["F"]}, key="key", actual=None)
+        assert (report["F"].rows, report["F"].selected, records.counts.duplicates) == (1, 1, 1)
 
 
 def test_models_are_told_apart_in_each_process(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
