@@ -90,10 +90,10 @@ class Records:
         slack_seconds: Greatest distance of a record's time from the minute in its file's name. Fluent Bit names a file
             by its first record: after an outage of an hour, the distance may be hours.
         options: Options for fsspec, such as credentials.
-        executor: Executor that counts the files for `drift` and `performance` in several processes, with the same
-            numbers: a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, or a
-            `SparkExecutor`. Its processes need this package, and the files
-            at the same location. None for this process alone.
+        executor: Executor that counts the files for `drift`, `performance`, `fairness`, `challenge` and `to_baseline` in
+            several processes, with the same numbers: a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, or a
+            `SparkExecutor`. Its processes need this package, and the files at the same location. None for this process
+            alone.
 
     Raises:
         BoxkiteError: A bound is not a time, the slack is negative, or the URL cannot be read.
@@ -675,7 +675,8 @@ class Records:
         """Make a new baseline from answered rows, as `export_text` makes one from training data.
 
         It takes 8 bytes of memory for each row and variable, for texts their length. A line may claim a row for two
-        bytes.
+        bytes. With an executor, its processes read the rows, which is most of the work if they are in lines: 7 of 8 s
+        for a million rows of 10 features. This process gets them as columns, and makes the baseline.
 
         Args:
             path: Path to write the baseline to; None to write no file.

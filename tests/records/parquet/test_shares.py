@@ -41,7 +41,9 @@ def everything(records: Records, kind: Kind, by: str, key: str) -> Iterator[Any]
     yield counts.records, counts.rows, counts.duplicates, counts.damaged, counts.rows_by_baseline, counts.models
     yield records.drift(known, by=by).to_rows()
     yield from with_outcomes(records, kind, by, key)
-    for columns in (Columns.of(known), records._columns(None)):  # the rows of a baseline, in their order
+    found = records._columns(None)
+    yield found.features, found.outputs, sorted(found.texts), sorted(found.derived)
+    for columns in (Columns.of(known), found):  # the rows of a baseline, in their order
         yield records._count(TableJob(columns), records._files()).table().to_pydict()
 
 
@@ -263,16 +265,17 @@ def test_models_are_told_apart_in_each_process(tmp_path: Path, threads: ThreadPo
 
 
 def test_columns_are_of_all_shares(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
-    """A variable is a text if any process saw one; more variables than can be read are so together, too."""
+    """A variable is a text if any process saw one, and derived unless a record before had it among its features."""
     for minute, features in enumerate([{"a": 1.0, "b": 2}, {"a": 2.0, "c": 3}, {"c": 4, "b": "x"}, {"d": None}]):
-        write(tmp_path / "few", record(features, f"2026-03-01T10:{minute:02}:30"))
+        derived = {"a": 5.0, "e": 1.0} if minute == 3 else None
+        write(tmp_path / "few", record(features, f"2026-03-01T10:{minute:02}:30", derived=derived))
     for start in (0, 6000):
         names = [f"f{number}" for number in range(start, start + 6000)]
         write(tmp_path / "many", record(dict.fromkeys(names, 1.0), f"2026-03-01T10:{start // 1000:02}:30"))
     for executor in (None, threads):
-        frame = Records(tmp_path / "few", executor=executor).to_frame("pyarrow").read_all()
-        types = {name: str(frame.schema.field(name).type) for name in frame.column_names[:4]}
-        assert types == {"a": "double", "b": "string", "c": "double", "d": "double"}
+        columns = Records(tmp_path / "few", executor=executor)._columns(None)
+        assert columns.features == ("a", "b", "c", "d", "e")
+        assert (columns.texts, columns.derived) == ({("feature", "b")}, {"e"})
         with pytest.raises(BoxkiteError, match="The records have more than 10,000 features"):
             Records(tmp_path / "many", executor=executor).to_baseline()
 
