@@ -34,7 +34,7 @@ from flask_boxkite.performance.pair_reader import PairReader
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.challenging import AnswerJob, Side, challenged
-from flask_boxkite.records.columns import Columns, ColumnsJob, seconds_or_none
+from flask_boxkite.records.columns import Columns, seconds_or_none
 from flask_boxkite.records.compaction import check_arrow
 from flask_boxkite.records.counting import RecordCounter
 from flask_boxkite.records.decoding import Record
@@ -47,6 +47,7 @@ from flask_boxkite.records.outcome_rows import has_column, outcome_rows
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reader import Reader
+from flask_boxkite.records.record_columns import ColumnsJob
 from flask_boxkite.records.row_counting import RowCounting, RowJob
 from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segment_performance import Counted, SegmentPerformanceReport
@@ -90,10 +91,10 @@ class Records:
         slack_seconds: Greatest distance of a record's time from the minute in its file's name. Fluent Bit names a file
             by its first record: after an outage of an hour, the distance may be hours.
         options: Options for fsspec, such as credentials.
-        executor: Executor that counts the files for `drift`, `performance`, `fairness`, `challenge` and `to_baseline` in
-            several processes, with the same numbers: a ``ProcessPoolExecutor``, Dask's ``client.get_executor()``, or a
-            `SparkExecutor`. Its processes need this package, and the files at the same location. None for this process
-            alone.
+        executor: Executor that counts the files in several processes, with the same numbers, for `drift`,
+            `performance`, `fairness`, `challenge` and `to_baseline`: a ``ProcessPoolExecutor``, Dask's
+            ``client.get_executor()``, or a `SparkExecutor`. Its processes need this package, and the files at the same
+            location. None for this process alone.
 
     Raises:
         BoxkiteError: A bound is not a time, the slack is negative, or the URL cannot be read.

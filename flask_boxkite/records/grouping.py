@@ -1,4 +1,4 @@
-"""The counting of rows by group for a report on fairness: where the group of a row stands, and what it is called."""
+"""The counting of rows by group for a report on fairness: where the group of a row stands, and its name."""
 
 from __future__ import annotations
 

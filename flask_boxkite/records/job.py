@@ -1,7 +1,7 @@
-"""The countings that several processes can do, each of some files: what they count, and how their counts add up.
+"""The protocol of countings that several processes can do, each of some files, and whose counts add up.
 
-A job is sent to each process, which begins its counting and adds the pieces of a reading. What it has counted comes
-back, and is joined in the order of the files: the same as if one process had read them all.
+A job is sent to each process, which begins its counting and adds the pieces of a reading. Its counts come back, and are
+joined in the order of the files: the same as if one process had read them all.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Result:
     """The counts of one share.
 
     Attributes:
-        counted: What `Counting.counted` was after its last record.
+        counted: Counts of its records (`Counting.counted`).
         counts: Counts of its reading.
         ids: Ids of its records in lines, one after the other.
     """
@@ -71,7 +71,7 @@ class Result:
 def count_shares(
     executor: Executor, reader: Reader, job: Job[Counting[Any]], files: Sequence[RecordFile]
 ) -> Iterator[tuple[Any, ReadCounts]]:
-    """Yield what was counted in each share of the files, and the counts of its reading, in the order of time.
+    """Yield the counts of each share of the files, and of its reading, in the order of time.
 
     Args:
         executor: Executor whose processes can open the files, and have this package.
