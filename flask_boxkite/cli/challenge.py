@@ -12,9 +12,12 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
 from flask_boxkite.cli.sources import check_period
+from flask_boxkite.cli.workers import processes, workers_option
 from flask_boxkite.errors import BoxkiteError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from flask_boxkite.performance.challenge import ChallengeReport
 
 __all__ = ["challenge"]
@@ -40,6 +43,7 @@ _FAILING = {"worse": ("worse",), "not-better": ("worse", "mixed", "no difference
 @click.option(
     "--challenger-records", metavar="LOCATION", help="Records of the challenger.  [default: the same as --records]"
 )
+@workers_option()
 @click.option(
     "--outcomes",
     metavar="FILE",
@@ -78,6 +82,7 @@ def challenge(
     fail_on: str | None,
     form: str,
     output: Path | None,
+    workers: int | None,
     **selection: Any,
 ) -> None:
     """Compare two models, or two versions of one, that answered the same requests.
@@ -97,9 +102,9 @@ def challenge(
     if fail_on is not None and outcomes is None:
         msg = "'--fail-on' needs the outcomes: --outcomes"
         raise click.UsageError(msg)
-    sources = _sources(**selection)
     given = {} if alpha is None else {"alpha": alpha}
-    with waiting("Reading records"):
+    with processes(workers) as executor, waiting("Reading records"):
+        sources = _sources(**selection, executor=executor)
         report = sources[0].challenge(
             Baseline.load(champion),
             Baseline.load(challenger),
@@ -152,12 +157,14 @@ def _sources(
     model: str | None,
     challenger_model: str | None,
     challenger_records: str | None,
+    executor: Executor | None,
 ) -> tuple[Any, Any]:
     """Return the records of the champion, and of the challenger; None for these if baselines tell them apart."""
     from flask_boxkite.records import Records
 
     check_period(start, end)
-    own = Records(records, start=start, end=end, model=model)
+    own = Records(records, start=start, end=end, model=model, executor=executor)
     if model is None and challenger_model is None and challenger_records is None:
         return own, None
-    return own, Records(challenger_records or records, start=start, end=end, model=challenger_model)
+    location = challenger_records or records
+    return own, Records(location, start=start, end=end, model=challenger_model, executor=executor)

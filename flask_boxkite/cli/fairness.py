@@ -12,6 +12,7 @@ from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
 from flask_boxkite.cli.segment_performance import check_column
 from flask_boxkite.cli.sources import note_records, open_records
+from flask_boxkite.cli.workers import workers_option
 from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.quoting import printable
 
@@ -35,6 +36,7 @@ _FAILING = {"unequal": ("unequal",), "not-within-limits": ("unequal", "not enoug
 @click.option("--end", help="Time after the last record.")
 @click.option("--fingerprint", metavar="HEX", help="Only records that were served with this baseline.")
 @click.option("--model", metavar="NAME", help="Name of the model.  [default: all]")
+@workers_option()
 @click.option(
     "--outcomes",
     metavar="FILE",

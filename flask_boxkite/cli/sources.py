@@ -13,14 +13,13 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, listed
 from flask_boxkite.cli.remote import fetch_json
+from flask_boxkite.cli.workers import processes, workers_option
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.history.window import WINDOW_NAMES, is_window
 from flask_boxkite.live.history_file import MOST_DAYS
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from flask_boxkite.records import Records
 
 __all__ = [
@@ -84,11 +83,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--fingerprint", metavar="HEX", help="For records: only records that were served with this baseline."
         ),
         click.option("--model", metavar="NAME", help="Name of the model.  [default: all]"),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 64),
-            help="For records: number of processes that count them; more are faster from 100 MB on.  [default: 1]",
-        ),
+        workers_option("For records: number of processes that count them"),
     )
     for option in reversed(options):
         command = option(command)
@@ -173,25 +168,12 @@ def open_records(
         raise click.UsageError(msg)
     check_period(start, end)
     trained = Baseline.load(baseline)
-    with _processes(workers) as executor:
+    with processes(workers) as executor:
         source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint, executor=executor)
         with waiting("Reading records"), _one_model(source):
             yield source, trained
     if damage := source.counts.damage:
         click.echo(f"Some data at '{location}' is not a record and was left out: {damage}.", err=True)
-
-
-@contextmanager
-def _processes(number: int | None) -> Iterator[Executor | None]:
-    """Yield an executor of some processes; None for one, which is this one."""
-    if number in (None, 1):
-        yield None
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(number, get_context("spawn")) as executor:  # a fork would copy locks of Polars
-        yield executor
 
 
 def note_records(

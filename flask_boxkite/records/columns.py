@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous
-from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records.alignment import Aligner, OpenAligner, aligner_of, named, rows_in
-from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.alignment import Aligner, OpenAligner, aligner_of
 from flask_boxkite.values.conversion import InvalidValue
 from flask_boxkite.values.times import to_seconds
 
-__all__ = ["FIELDS", "Columns", "columns_of_records"]
+__all__ = ["FIELDS", "Columns", "seconds_or_none"]
 
 FIELDS = (
     "prediction_id",
@@ -36,17 +33,8 @@ FIELDS = (
 )
 """Columns that are neither features nor outputs."""
 
-MOST_COLUMNS = 10_000
-"""Most features, and most outputs, of records that are read without a baseline."""
-
-MOST_LETTERS = 1_000_000
-"""Most letters in the names of all features, or of all outputs, of records that are read without a baseline."""
-
 _BY_POSITION = re.compile(r"feature_\d+")
 """Names of features by position, from `named`."""
-
-_INFINITE = ("Infinity", "-Infinity")
-"""Texts of infinities in records, because JSON has none."""
 
 
 @dataclass(frozen=True)
@@ -123,50 +111,6 @@ class Columns:
                 column = f"{side}.{column}"
             called[name] = column
         return called
-
-
-def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
-    """Collect the features and outputs of records; a variable is numeric if all its values are numbers or missing.
-
-    Variables without names get the names of `named`.
-
-    Args:
-        chunks: Records in which features by name are objects.
-
-    Raises:
-        BoxkiteError: There are more than `MOST_COLUMNS` features or outputs, or their names are too long.
-    """
-    kinds: dict[str, dict[str, bool]] = {"feature": {}, "output": {}}
-    derived: set[str] = set()
-    for chunk in chunks:
-        for record in chunk:
-            for side, value in (("feature", record.features), ("output", record.output)):
-                for row in rows_in(value, record.rows):
-                    _note(side, row, kinds[side])
-            for row in () if record.derived is None else rows_in(record.derived, record.rows):
-                if isinstance(row, dict):
-                    derived.update(row.keys() - kinds["feature"])
-                    _note("feature", row, kinds["feature"])
-    texts = {(side, name) for side, names in kinds.items() for name, is_text in names.items() if is_text}
-    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), True, frozenset(derived))
-
-
-def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
-    """Note the names in a row, and whether any value of each is a text."""
-    # Looked at before its values get names, which take more memory than the values.
-    is_wide = isinstance(row, (list, dict)) and len(row) > MOST_COLUMNS
-    known = len(is_text)
-    for name, value in () if is_wide else named(side, row).items():
-        is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
-
-    if is_wide or len(is_text) > MOST_COLUMNS:
-        msg = f"The records have more than {MOST_COLUMNS:,} {side}s. Name those you want with a 'baseline'."
-        raise BoxkiteError(msg)
-    if len(is_text) > known and sum(map(len, is_text)) > MOST_LETTERS:
-        msg = (
-            f"The names of the {side}s have more than {MOST_LETTERS:,} letters. Name those you want with a 'baseline'."
-        )
-        raise BoxkiteError(msg)
 
 
 def seconds_or_none(value: object) -> float | None:

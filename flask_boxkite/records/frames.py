@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,14 +58,21 @@ class Frame:
     Args:
         columns: Features and outputs.
         read: Function that starts a new reading, and yields records, or groups of a table of these columns.
+        fields: Names of the columns behind these, of `FIELDS`.
 
     Raises:
         BoxkiteError: pyarrow is not installed.
     """
 
-    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record] | Group]]) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        read: Callable[[], Iterator[list[Record] | Group]] = lambda: iter(()),
+        fields: Sequence[str] = FIELDS,
+    ) -> None:
         self._arrow = required("pyarrow")
         self._read = read
+        self._fields = fields
         self.aligner = columns.aligner()
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
@@ -77,7 +83,7 @@ class Frame:
         arrow = self._arrow
         types = {"timestamp": arrow.timestamp("us", tz="UTC"), "number": arrow.float64(), "text": arrow.string()}
         variables = [(item.name, "text" if item.is_text else "number") for item in self._variables]
-        fields = [(name, _TYPES.get(name, "text")) for name in FIELDS]
+        fields = [(name, _TYPES.get(name, "text")) for name in self._fields]
         return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
 
     def batches(self) -> Iterator[Any]:
@@ -85,30 +91,40 @@ class Frame:
 
         At its end, the log names the columns with values that do not fit, which are null.
         """
-        unread: defaultdict[str, Examples] = defaultdict(Examples)
+        unread = self.no_examples()
         try:
             for piece in self._read():
-                if not isinstance(piece, list):
-                    self.note_odd(piece, unread)
-                    yield self._of_group(piece)
-                elif piece:
-                    yield self._batch(piece, unread)
+                if (batch := self.batch(piece, unread)) is not None:
+                    yield batch
         finally:
             warn_of(unread)
+
+    def no_examples(self) -> dict[str, Examples]:
+        """Return examples of values that do not fit, by column, before the first record."""
+        return {item.name: Examples() for item in self._variables}
 
     def reader(self) -> Any:
         """Return a `pyarrow.RecordBatchReader` of a new reading."""
         return self._arrow.RecordBatchReader.from_batches(self.schema, self.batches())
 
-    def variables(self) -> Any:
-        """Start a new reading, and return features and outputs as a `pyarrow.Table`, in memory."""
-        names = [item.name for item in self._variables]
-        schema = self._arrow.schema([self.schema.field(name) for name in names])
-        return self._arrow.Table.from_batches((batch.select(names) for batch in self.batches()), schema)
-
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
+
+    def batch(self, piece: list[Record] | Group, unread: Mapping[str, Examples]) -> Any:
+        """Return the record batch of some records, or of the selected rows of a group; None without records.
+
+        Args:
+            piece: Records, or a group of a table with the columns of the frame.
+            unread: Examples of values that do not fit, by column, to which this adds.
+        """
+        if not isinstance(piece, list):
+            self.note_odd(piece, unread)
+            return self._of_group(piece)
+        if not piece:
+            return None
+        features, outputs = self.aligner.single_rows(piece) or self._rows(piece)
+        return self.batch_of(piece, features, outputs, unread)
 
     def note_odd(self, group: Group, unread: Mapping[str, Examples]) -> None:
         """Note the values in the selected rows of a group that do not fit, and so are null in its columns.
@@ -126,14 +142,10 @@ class Frame:
     def _of_group(self, group: Group) -> Any:
         """Return the selected rows of a group of columns."""
         layout = group.part.layout
-        columns = [item.column for item in layout.variables] + list(FIELDS)
+        columns = [*(item.column for item in layout.variables), *self._fields]
         group.load(columns)
         batch = self._arrow.RecordBatch.from_arrays([group.column(name) for name in columns], schema=self.schema)
         return batch if group.is_kept is None else batch.filter(self._arrow.array(group.is_kept))
-
-    def _batch(self, records: Sequence[Record], unread: Mapping[str, Examples]) -> Any:
-        features, outputs = self.aligner.single_rows(records) or self._rows(records)
-        return self.batch_of(records, features, outputs, unread)
 
     def batch_of(
         self, records: Sequence[Record], features: list[Row], outputs: list[Row], unread: Mapping[str, Examples]
@@ -179,7 +191,7 @@ class Frame:
         repeats = np.repeat(np.arange(len(records)), rows)
         is_one_each = len(repeats) == len(records)
 
-        for name in FIELDS:
+        for name in self._fields:
             values: Any = [getattr(record, name) for record in records]
             if name in _OF_ROWS and not is_one_each:
                 values = list(_row_ids(records, name))
@@ -215,8 +227,8 @@ def _fitting(value: Any, column: _FrameColumn, unread: Mapping[str, Examples]) -
 
 def warn_of(unread: Mapping[str, Examples], where: str = "the frame") -> None:
     """Log the columns with values that do not fit."""
-    if unread:
-        columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items()]
+    columns = [f"{name!r} ({item.count:,}: {listed_values(item.found)})" for name, item in unread.items() if item.count]
+    if columns:
         more = f" and {len(columns) - _MOST_NAMED} more columns" if len(columns) > _MOST_NAMED else ""
         logger.warning(
             "Values that do not fit their columns are null in %s: %s%s. Iterate over the records to see them.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -29,14 +29,14 @@ from flask_boxkite.performance.significance import LEAST_SLOTS
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
-from flask_boxkite.records.finding import OutcomeFinder
+from flask_boxkite.records.finding import Notes, OutcomeFinder
 from flask_boxkite.records.hidden import Hidden
 from flask_boxkite.records.keys import key_text
 from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.records.segmentation import MOST_COUNTED, Segmentation
 from flask_boxkite.values.rowhash import ROW_BUCKETS, bucket_of
 
-__all__ = ["GroupCounter", "outcome_group"]
+__all__ = ["GroupCounter", "Grouped", "outcome_group"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -107,6 +107,27 @@ class _Tally:
         self.buckets += other.buckets
         self.slots.join(other.slots)
         self.positive_slots.join(other.positive_slots)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The counts of one counter.
+
+    Attributes:
+        groups: Counts of each group.
+        notes: Predictions that outcomes name.
+        hidden: Rows whose key or output is hidden.
+        hidden_groups: Number of rows whose group is hidden.
+        unread: Number of answered rows whose outputs cannot be read.
+        seen: Number of the other answered rows: of ones that were not selected, and of selected ones.
+    """
+
+    groups: dict[str, _Tally]
+    notes: Notes[_Prediction]
+    hidden: Hidden
+    hidden_groups: int
+    unread: int
+    seen: Sequence[int]
 
 
 class GroupCounter:
@@ -209,6 +230,26 @@ class GroupCounter:
                 name = RARE
             return self._groups.setdefault(name, _Tally())
         return self._groups[name]
+
+    @property
+    def grouped(self) -> Grouped:
+        """The counts so far, for a counter in another process; before `join_outcomes`."""
+        return Grouped(
+            self._groups, self._finder.notes, self.hidden, self._hidden_groups, self.unread, tuple(self._seen)
+        )
+
+    def join(self, grouped: Grouped) -> None:
+        """Add the counts of another counter of the same kind, of records behind these."""
+        named = str if self._segmentation is None else self._segmentation.here
+        for name, tally in grouped.groups.items():
+            self._tally(named(name)).join(tally)
+        notes = grouped.notes.found.items()
+        here = {key: (seconds, row._replace(group=named(row.group))) for key, (seconds, row) in notes}
+        self._finder.join(replace(grouped.notes, found=here))
+        self.hidden.join(grouped.hidden)
+        self._hidden_groups += grouped.hidden_groups
+        self.unread += grouped.unread
+        self._seen = [own + other for own, other in zip(self._seen, grouped.seen, strict=True)]
 
     def join_outcomes(self, model: str) -> dict[str, int]:
         """Count the outcomes of a model; return how many were not counted, by reason."""

@@ -1,36 +1,52 @@
-"""Groups of records for a report on fairness: where the group of a row stands, and how groups are named."""
+"""The counting of rows by group for a report on fairness: where the group of a row stands, and its name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.wording import group_text
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.fairness.selection import Selection
+from flask_boxkite.fairness.selection import selection_of
 from flask_boxkite.naming import SPECIAL_GROUPS
+from flask_boxkite.records.alignment import aligner_of
 from flask_boxkite.records.columns import Columns
-from flask_boxkite.records.group_counter import GroupCounter, outcome_group
-from flask_boxkite.records.outcome_rows import has_column, outcome_rows
+from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.group_counter import GroupCounter, Grouped, outcome_group
+from flask_boxkite.records.outcome_rows import OutcomeRow, has_column, outcome_rows
 from flask_boxkite.records.segmentation import SEGMENT_FIELDS, Segmentation
 
-__all__ = ["Grouping"]
+if TYPE_CHECKING:
+    from flask_boxkite.records.parquet.layout import Layout
+
+__all__ = ["GroupJob", "Grouping"]
 
 
 @dataclass(frozen=True)
-class Grouping:
-    """Groups of rows by one column.
+class GroupJob:
+    """A description of the groups.
 
     Attributes:
-        counter: Counter of the groups.
+        baseline: Baseline of the model.
+        by: Column of records whose values are the groups; None if groups come with outcomes.
+        least: Number of groups with counts of their own even if memory is short.
+        positive: Label that counts as selected, as for `selection_of`.
+        threshold: Score from which a row is selected, likewise.
+        outcomes: Outcomes, perhaps of other models too.
+        key: Field of the record, or name of a feature, that is their key.
         has_actual: Whether outcomes have actual values.
-        segmentation: Segmentation by a column of records; None if the column is one of the outcomes.
     """
 
-    counter: GroupCounter
+    baseline: Baseline
+    by: str | None
+    least: int
+    positive: Any
+    threshold: float | None
+    outcomes: Sequence[OutcomeRow]
+    key: str
     has_actual: bool
-    segmentation: Segmentation | None
 
     @classmethod
     def of(
@@ -40,9 +56,10 @@ class Grouping:
         outcomes: Any,
         key: str,
         actual: str | None,
-        selection: Selection,
+        positive: Any,
+        threshold: float | None,
         most_groups: int,
-    ) -> Grouping:
+    ) -> GroupJob:
         """Return the groups by a column of records, or else of outcomes.
 
         Args:
@@ -51,12 +68,14 @@ class Grouping:
             outcomes: Outcomes; None for none.
             key: Name of their column of keys.
             actual: Name of their column of actual values; None if there is none.
-            selection: Reader of outputs and actual values.
+            positive: Label that counts as selected.
+            threshold: Score from which a row is selected.
             most_groups: Number of groups to report.
 
         Raises:
-            BoxkiteError: The groups or the outcomes cannot be used.
+            BoxkiteError: The options or the outcomes cannot be used.
         """
+        selection = selection_of(baseline, positive, threshold)
         has_groups = False
         if outcomes is not None and by not in _recorded(baseline):
             has_groups, outcomes = has_column(outcomes, by)
@@ -70,10 +89,59 @@ class Grouping:
         if outcomes is not None and not has_actual and not has_groups:
             msg = f"The outcomes have neither actual values ('actual' is None) nor the column {by!r}. Leave them out."
             raise BoxkiteError(msg)
-        segmentation = None if has_groups else Segmentation(by, baseline, least=most_groups)
-        rows = () if outcomes is None else outcome_rows(outcomes, key, actual or key, by if has_groups else None)
-        counter = GroupCounter(baseline, selection, segmentation, rows, key, has_actual=has_actual)
-        return cls(counter, has_actual, segmentation)
+        rows = () if outcomes is None else tuple(outcome_rows(outcomes, key, actual or key, by if has_groups else None))
+        of_records = None if has_groups else by
+        return cls(baseline, of_records, most_groups, positive, threshold, rows, key, has_actual)
+
+    def begin(self) -> Grouping:
+        """Return the counting before the first record; see `Job.begin`."""
+        return Grouping(self)
+
+
+class Grouping:
+    """Counts rows by group; a `Counting`.
+
+    Attributes:
+        selection: Reader of outputs and actual values.
+        segmentation: Segmentation by a column of records; None if groups come with outcomes.
+        counter: Counter of the groups.
+
+    Args:
+        job: Description of the groups.
+
+    Raises:
+        BoxkiteError: Rows cannot be grouped by this column, or records not joined by this key.
+    """
+
+    def __init__(self, job: GroupJob) -> None:
+        self.selection = selection_of(job.baseline, job.positive, job.threshold)
+        self.segmentation = None if job.by is None else Segmentation(job.by, job.baseline, least=job.least)
+        self.counter = GroupCounter(
+            job.baseline, self.selection, self.segmentation, job.outcomes, job.key, has_actual=job.has_actual
+        )
+        self._aligner = aligner_of(job.baseline, self.counter.others)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the features to read where they come by name."""
+        return self._aligner.features
+
+    def takes(self, layout: Layout) -> bool:
+        """Take no columns: rows are counted one by one."""
+        return False
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Count some records."""
+        self.counter.add(records, self._aligner)
+
+    @property
+    def counted(self) -> Grouped:
+        """The counts so far."""
+        return self.counter.grouped
+
+    def join(self, counted: Grouped) -> None:
+        """Add the counts of another process, of records behind these."""
+        self.counter.join(counted)
 
     def name_of(self, value: Any) -> str | None:
         """Return the name of the group of a value; None for None."""

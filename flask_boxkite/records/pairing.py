@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from flask_boxkite.records.keys import given_key, keys_of
 from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.values.ids import request_part
 
-__all__ = ["Answers", "ModelRows", "Pairs", "ValueOf", "known_rows"]
+__all__ = ["Answers", "Collected", "ModelRows", "Pairs", "ValueOf", "known_rows"]
 
 ValueOf = Callable[[Sequence[Any]], "float | None"]
 """Returns the number that stands for a row's outputs, or None: `OutcomeReader.value_of`."""
@@ -55,6 +56,25 @@ class Answers(NamedTuple):
     rows: int
     unreadable: int
     repeated: int
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The rows of one process.
+
+    Attributes:
+        fingerprints: Fingerprints of the keys of rows that can be judged, in the order of reading.
+        times: Times of these rows, in Unix seconds.
+        values: Numbers that stand for their outputs.
+        rows: Number of answered rows.
+        hidden: Rows whose key or output is hidden.
+    """
+
+    fingerprints: array[int]
+    times: array[float]
+    values: array[float]
+    rows: int
+    hidden: Hidden
 
 
 class ModelRows:
@@ -92,6 +112,19 @@ class ModelRows:
                     self._fingerprints.append(_fingerprint(name, is_shared=self._is_shared))
                     self._times.append(record.created_at)
                     self._values.append(value)
+
+    @property
+    def collected(self) -> Collected:
+        """The rows so far, for a collection in another process."""
+        return Collected(self._fingerprints, self._times, self._values, self._rows, self.hidden)
+
+    def join(self, collected: Collected) -> None:
+        """Add the rows of records behind these."""
+        self._fingerprints += collected.fingerprints
+        self._times += collected.times
+        self._values += collected.values
+        self._rows += collected.rows
+        self.hidden.join(collected.hidden)
 
     def answers(self) -> Answers:
         """Return the last answer to each key; of several in one second, the one that was read last."""

@@ -20,7 +20,7 @@ import numpy as np
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.folders import RecordFile
 from flask_boxkite.records.garbage import rarely_collected
-from flask_boxkite.records.job import Counting, CountingJob, Subtotal
+from flask_boxkite.records.job import Counting, Job
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reader import Reader
 
@@ -59,25 +59,25 @@ class Result:
     """The counts of one share.
 
     Attributes:
-        counted: Counts of its rows.
+        counted: Counts of its records (`Counting.counted`).
         counts: Counts of its reading.
         ids: Ids of its records in lines, one after the other.
     """
 
-    counted: Subtotal
+    counted: Any
     counts: ReadCounts
     ids: bytes
 
 
 def count_shares(
-    executor: Executor, reader: Reader, job: CountingJob, files: Sequence[RecordFile]
-) -> Iterator[tuple[Subtotal, ReadCounts]]:
-    """Yield the counts of each share of the files, in the order of time.
+    executor: Executor, reader: Reader, job: Job[Counting[Any]], files: Sequence[RecordFile]
+) -> Iterator[tuple[Any, ReadCounts]]:
+    """Yield the counts of each share of the files, and of its reading, in the order of time.
 
     Args:
         executor: Executor whose processes can open the files, and have this package.
         reader: Reader of the files.
-        job: Description of the counts.
+        job: Description of the counting.
         files: Files, in the order of time.
 
     Raises:
@@ -100,7 +100,8 @@ def count_shares(
             shares[number] = replace(share, left_out=share.left_out | ids)
         waiting = list(copies)
     for number in shares:
-        yield results[number].counted, results[number].counts
+        result = results.pop(number)
+        yield result.counted, result.counts
 
 
 def _shares(files: Sequence[RecordFile]) -> Iterator[Share]:
@@ -114,10 +115,21 @@ def _shares(files: Sequence[RecordFile]) -> Iterator[Share]:
 
 
 def _split(files: Sequence[RecordFile]) -> Iterator[Sequence[RecordFile]]:
-    """Yield runs of files, about as many in each."""
+    """Yield runs of files, about as many in each.
+
+    Lines and Parquet of one minute stay together: of copies in both, the one that is read first counts.
+    """
+    lines, parts = ({file.minute for file in files if bool(file.unit) == is_part} for is_part in (False, True))
+    mixed = lines & parts
     shares = min(MOST_SHARES, len(files))
-    for number in range(shares):
-        yield files[number * len(files) // shares : (number + 1) * len(files) // shares]
+    start = 0
+    for number in range(1, shares + 1):
+        stop = number * len(files) // shares
+        while 0 < stop < len(files) and files[stop - 1].minute == files[stop].minute in mixed:
+            stop += 1
+        if stop > start:
+            yield files[start:stop]
+            start = stop
 
 
 def _copies(ids: Sequence[bytes]) -> dict[int, set[bytes]]:
@@ -143,16 +155,15 @@ def _copies(ids: Sequence[bytes]) -> dict[int, set[bytes]]:
 def _count(packed: bytes, share: Share) -> Result:
     """Count a share; called in another process."""
     reader, job = _unpacked(packed)
-    counting, counts, seen = Counting(job), ReadCounts(), set(share.left_out)
-    names = counting.counter.aligner.features
-    pieces = reader.read(names, share.files, counts, counting.takes, seen=seen, others=share.others)
+    counting, counts, seen = job.begin(), ReadCounts(), set(share.left_out)
+    pieces = reader.read(counting.names, share.files, counts, counting.takes, seen=seen, others=share.others)
     for piece in rarely_collected(pieces):
         counting.add(piece)
     return Result(counting.counted, counts, b"".join(seen - share.left_out))
 
 
 @lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> tuple[Reader, CountingJob]:
+def _unpacked(packed: bytes) -> tuple[Reader, Job[Counting[Any]]]:
     """Return the common part of many shares; outcomes may be long."""
-    found: tuple[Reader, CountingJob] = pickle.loads(packed)  # of the process that called
+    found: tuple[Reader, Job[Counting[Any]]] = pickle.loads(packed)  # of the process that called
     return found

@@ -90,6 +90,11 @@ def test_the_command_says_what_the_api_says(world: World) -> None:
     assert "Both models answered 300 rows by key." in shown
 
 
+def test_several_processes_count_the_same(world: World) -> None:
+    alone, shared = (challenge(*world.words, *world.outcomes, *more).output for more in ([], ["--workers", "2"]))
+    assert shared == alone == f"{report_of(world)}\n"
+
+
 def test_a_file_gets_all_of_it(world: World, tmp_path: Path) -> None:
     assert challenge(*world.words, *world.outcomes, "--output", str(tmp_path / "c.txt")).output == ""
     assert (tmp_path / "c.txt").read_text("utf-8") == f"{report_of(world)}\n"

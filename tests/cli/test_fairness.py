@@ -81,7 +81,8 @@ def test_the_command_says_what_the_api_says(world: World) -> None:
     report = Records(world.path("records")).fairness(
         world.baseline, by="sex", outcomes=world.path("outcomes.csv"), key="entity_id", actual="repaid"
     )
-    assert command(*words).output == f"{report}\n"
+    for more in ([], ["--workers", "2"]):
+        assert command(*words, *more).output == f"{report}\n"
     assert command(*words, "--format", "markdown").output == f"{report.to_markdown()}\n"
     assert json.loads(command(*words, "--format", "json").stdout) == {"format": 1, "fairness": report.to_dict()}
 

@@ -43,7 +43,7 @@ class Encoder:
 
     def __init__(self, columns: Columns | None, layout: Layout) -> None:
         self.layout = layout
-        self._frame = Frame(columns or Columns((), (), frozenset()), lambda: iter(()))
+        self._frame = Frame(columns or Columns((), (), frozenset()))
         self._is_typed = columns is not None
 
     def batch(self, lines: Sequence[Line]) -> Any:
