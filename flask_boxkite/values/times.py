@@ -103,7 +103,7 @@ def time_text(seconds: float) -> str:
     ('2024-01-31', '2024-01-31T12:00:00Z', '2024-01-31T12:00:00.250000Z')
     """
     try:
-        moment = _EPOCH + round(seconds * 1e6) * _MICROSECOND
+        moment = _EPOCH + _microseconds(seconds) * _MICROSECOND
     except (OverflowError, ValueError):  # beyond the years 1 to 9999, or infinite
         return repr(float(seconds))
     text = moment.replace(tzinfo=None).isoformat()
@@ -123,9 +123,15 @@ def whole_microseconds(bounds: Iterable[float]) -> tuple[float, ...]:
     """Round ascending bounds of bins down to whole microseconds, so that they can be written as moments."""
     rounded = set()
     for bound in bounds:
-        microseconds = round(bound * 1e6) if math.isfinite(bound) else bound
+        microseconds = _microseconds(bound) if math.isfinite(bound) else bound
         rounded.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
     return tuple(sorted(rounded))
+
+
+def _microseconds(seconds: float) -> int:
+    """Return the nearest whole microseconds; of all the seconds at once, the product would be rounded too."""
+    whole = math.floor(seconds)
+    return whole * 1_000_000 + round((seconds - whole) * 1e6)
 
 
 def _seconds_of_text(text: str) -> float:

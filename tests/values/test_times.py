@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from flask import Flask
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
@@ -131,6 +131,8 @@ def test_what_is_no_moment_is_invalid(value: Any) -> None:
 
 
 @given(st.datetimes())
+@example(datetime(2110, 4, 24, 12, 8, 0, 183209))  # the product of its seconds and a million is no whole number
+@example(datetime(1832, 1, 28, 5, 2, 2, 46285))
 def test_labels_are_read_back(moment: datetime) -> None:
     seconds = to_seconds(moment)
 
