@@ -146,8 +146,6 @@ def spark_session() -> Iterator[Any]:
         gateway.shutdown()
         gateway.proc.stdin.close()
         gateway.proc.wait(30)
-        # Else the next session of this process would ask a program that has ended.
-        library("pyspark").SparkContext._gateway = library("pyspark").SparkContext._jvm = None
 
 
 def library(name: str) -> Any:
