@@ -39,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "spark" not in item.nodeid.partition("::")[2])
 
 
+def pytest_collection_finish() -> None:
+    """Have no later collection of garbage look at all tests, in this process or in a fork."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a random generator that gives the same numbers in every run."""
