@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import flask
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.peers import free_port, is_of_this_process
+from tests.peers import free_port, is_of_this_process, spark_session
 
 # They need an environment of their own, in which `tests.integration.test_extensions` runs them.
 collect_ignore = ["extensions"]
@@ -33,6 +34,17 @@ settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what needs Spark first, so that one process of several does it all and starts Spark once."""
+    items.sort(key=lambda item: "spark" not in item.nodeid.partition("::")[2])
+
+
+def pytest_collection_finish() -> None:
+    """Have no later collection of garbage look at all tests, in this process or in a fork."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a random generator that gives the same numbers in every run."""
@@ -43,6 +55,13 @@ def rng() -> np.random.Generator:
 def free_tcp_port() -> int:
     """Return a TCP port of 127.0.0.1 on which nothing listens."""
     return free_port()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """Start Spark once for all tests."""
+    with spark_session() as session:
+        yield session
 
 
 @pytest.fixture(autouse=True)

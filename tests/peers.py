@@ -146,8 +146,6 @@ def spark_session() -> Iterator[Any]:
         gateway.shutdown()
         gateway.proc.stdin.close()
         gateway.proc.wait(30)
-        # Else the next session of this process would ask a program that has ended.
-        library("pyspark").SparkContext._gateway = library("pyspark").SparkContext._jvm = None
 
 
 def library(name: str) -> Any:
@@ -353,6 +351,13 @@ class Program:
         return wait_for(ready, what=what)
 
 
+READY = "def post_worker_init(worker):\n    worker.log.info('Worker is ready')\n"
+"""Configuration of gunicorn that logs each worker that is ready."""
+
+SHARED = "import flask, msgpack, numpy, prometheus_client\n"
+"""Configuration of gunicorn that has its master import once what all workers need, but neither app nor package."""
+
+
 class Gunicorn(Program):
     """A gunicorn server for one WSGI app, on a free port, kept when it is started again.
 
@@ -392,7 +397,7 @@ class Gunicorn(Program):
         self._cwd = cwd
         self._workers = workers
         config = directory / "gunicorn_ready.py"
-        config.write_text("def post_worker_init(worker):\n    worker.log.info('Worker is ready')\n")
+        config.write_text((SHARED if worker_class in ("sync", "gthread") else "") + READY)
         self._options = [f"--config={config.resolve()}", f"--workers={workers}", f"--worker-class={worker_class}"]
         self._options += [*["--preload"] * preload, *args]
         self._target = target

@@ -198,6 +198,7 @@ def build_wheel(python: Path, scratch: Path) -> Path:
     """Build the wheel of the checkout into *scratch*; return its path."""
     say("Building the wheel")
     shutil.rmtree(ROOT / "build", ignore_errors=True)  # files that are gone from the package would still be in it
+    os.environ.setdefault("CFLAGS", "-O0")  # four times as fast to compile; what is asked is whether it is all there
     quietly(str(UV), "build", "--wheel", "--python", str(python), "--out-dir", str(scratch), str(ROOT))
     (wheel,) = scratch.glob("*.whl")
     return wheel

@@ -10,7 +10,7 @@ import pytest
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli.probes import TAG
-from tests.cli.commands import people, run, run_python
+from tests.cli.commands import people, run, run_module, run_python
 from tests.faults import read_only
 from tests.peers import FluentServer
 
@@ -45,7 +45,7 @@ def check(cwd: Path, *words: str, app: str | None = "scoring", **settings: str |
     env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()} | {"COLUMNS": "200"}
     if app is None:
         return run("check", *words, cwd=cwd, **env)
-    return run_python("-m", "flask", "--app", app, "boxkite", "check", *words, cwd=cwd, **env)
+    return run_module("flask", "--app", app, "boxkite", "check", *words, cwd=cwd, **env)
 
 
 def lines(done: Done) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import run, run_python
+from tests.cli.commands import run, run_module
 from tests.cli.test_check import SOURCE, Done, lines
 from tests.cli.test_check import directory as directory
 from tests.notify.posted import answer, webhook_server
@@ -21,7 +21,7 @@ def check(cwd: Path, *words: str, app: bool = True, **settings: str | Path) -> D
     env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()} | {"COLUMNS": "200", "NO_PROXY": "*"}
     if not app:
         return run("check", *words, cwd=cwd, **env)
-    return run_python("-m", "flask", "--app", "scoring", "boxkite", "check", *words, cwd=cwd, **env)
+    return run_module("flask", "--app", "scoring", "boxkite", "check", *words, cwd=cwd, **env)
 
 
 @pytest.mark.parametrize("app", [True, False], ids=["app", "environment"])

@@ -41,9 +41,9 @@ WORKERS = 4
 KILLS = 5
 
 # Jitter, so that not all end at once.
-GUNICORN_RECYCLES = ["--max-requests=40", "--max-requests-jitter=40"]
+GUNICORN_RECYCLES = ["--max-requests=20", "--max-requests-jitter=20"]
 # uWSGI lets a worker live for some time whatever it is told.
-UWSGI_RECYCLES = ["--max-requests=60", "--max-requests-delta=10", "--min-worker-lifetime=0"]
+UWSGI_RECYCLES = ["--max-requests=30", "--max-requests-delta=5", "--min-worker-lifetime=0"]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_recycled_workers_leave_their_counts_behind(
     recycles = GUNICORN_RECYCLES if kind is Gunicorn else UWSGI_RECYCLES
     program = start(kind, **{**options, "args": [*options.get("args", ()), *recycles]})
     with Load(program.port, baseline) as load:
-        load.wait_until(400)
+        load.wait_until(150)
         load.wait_for(lambda: len(load.scraper.pids) > 2 * WORKERS, "scrapes of recycled workers")
     # Graceful ends cut no request off.
     assert load.unanswered == []
@@ -123,7 +123,7 @@ def test_workers_without_a_master_share_their_counts(
     kind, options = server
     program = start(kind, **options)
     with Load(program.port, baseline) as load:
-        load.wait_until(400)
+        load.wait_until(150)
     assert load.unanswered == []
     check_every_process(program, baseline, load)
     check_records(program, load, tmp_path / "app" / "records")
@@ -180,7 +180,7 @@ def test_what_was_counted_before_the_fork_counts_once(start: Start, baseline: Ba
     warm_up = f"for _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\nmonitor.flush()\n"
     program = start(kind, source=f"{SCORING_APP}\n\n{warm_up}", **options)
     with Load(program.port, baseline, already=[Sent((row,))] * 7) as load:
-        load.wait_until(300)
+        load.wait_until(100)
     check_every_process(program, baseline, load)
 
 

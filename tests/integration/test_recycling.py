@@ -63,7 +63,7 @@ def scrape():
 def watch(number):
     service = inherited or make_service()
     seen, falls, scrapes = {}, [], 0
-    while not os.path.exists("all have ended"):
+    while scrapes < 20 or not os.path.exists("all have ended"):
         lines = service.export_http({"name[]": watched})[0].decode().splitlines()
         parts = [line.rpartition(" ") for line in lines if line.startswith("boxkite")]
         values = {name: float(value) for name, _, value in parts}
@@ -85,7 +85,7 @@ for first in range(0, len(predictions), int(at_once)):
     children = [fork(predict, number) for number in range(first, min(first + int(at_once), len(predictions)))]
     ends += [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     most = max(most, files())
-    if first % 100 == 0:
+    if first % 40 == 0:
         os.waitpid(fork(scrape), 0)
 open("all have ended", "w").close()
 for watcher in watching:
@@ -99,8 +99,8 @@ with open("found.json", "w") as file:
 @pytest.mark.parametrize(
     ("kind", "children"),
     [
-        pytest.param("inherited", 1000, id="1000 with what they inherited"),
-        pytest.param("own", 300, id="300 with a service of their own"),
+        pytest.param("inherited", 240, id="240 with what they inherited"),
+        pytest.param("own", 120, id="120 with a service of their own"),
     ],
 )
 def test_ended_processes_leave_counts_and_no_files(
@@ -112,7 +112,7 @@ def test_ended_processes_leave_counts_and_no_files(
     requests = [[Sent((maker.row(),)) for _ in range(1 + number % 3)] for number in range(children)]
     scrapes, found = run(tmp_path, requests, kind)
     assert found["ends"] == [0, -signal.SIGKILL] * (children // 2)
-    assert len(scrapes) >= children / 100
+    assert len(scrapes) >= children / 40
     for ended, text in scrapes:
         samples = parse(text)
         check_histograms(samples)
@@ -120,11 +120,11 @@ def test_ended_processes_leave_counts_and_no_files(
     for number in range(WATCHERS):
         watched = json.loads((tmp_path / f"watched-{number}.json").read_text())
         assert watched["falls"] == []
-        assert watched["scrapes"] >= 100
+        assert watched["scrapes"] >= 20
     live, baselines = 1, 1
     assert found["left"] <= live + 2 + baselines
     # Files of processes that have just ended stay until the next scrape.
-    assert found["most"] <= 100
+    assert found["most"] <= 60
 
 
 def run(tmp_path: Path, requests: list[list[Sent]], kind: str) -> tuple[list[tuple[int, str]], dict[str, Any]]:

@@ -13,7 +13,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -132,12 +132,6 @@ def test_chunks_are_the_same(trained: Baseline) -> None:
 
     for one, other in zip(found.features, trained.features, strict=True):
         assert one == other
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    with peers.spark_session() as session:
-        yield session
 
 
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning")

@@ -9,6 +9,7 @@ they are what the test says.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,13 +138,19 @@ def course(*steps: tuple[int, Replica], end: int) -> dict[str, str]:
     return found
 
 
+def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool, which collects garbage only where it would take much memory: that was a quarter of its time."""
+    environment = {**os.environ, "GOGC": "off", "GOMEMLIMIT": "500MiB"}
+    return subprocess.run([require("promtool"), *words], env=environment, capture_output=True, text=True)
+
+
 def check(path: Path) -> str:
     """Have promtool check a rule file; return what it says.
 
     Raises:
         AssertionError: It does not like it.
     """
-    done = subprocess.run([require("promtool"), "check", "rules", str(path)], capture_output=True, text=True)
+    done = promtool("check", "rules", path)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -218,7 +225,7 @@ class Rules:
         }
         path = self._directory / "test.yml"
         path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
-        done = subprocess.run([require("promtool"), "test", "rules", str(path)], capture_output=True, text=True)
+        done = promtool("test", "rules", path)
         output = done.stdout + done.stderr
         assert "FAILED" in output, output
         return output

@@ -92,10 +92,10 @@ def test_counts_are_exact_whichever_process_answers(
     server = start(kind)
     killed: list[int] = []
     with Load(server.port, baseline) as load:
-        load.wait_until(200)
+        load.wait_until(80)
         if kind.kills:
             killed = kill_some(server, load, rng, times=kind.kills)
-            load.wait_answered(100)
+            load.wait_answered(40)
     # How many a kill leaves without an answer is the server's: new connections may still reach a process that dies.
     assert kind.kills or not load.unanswered
     check_every_process(server, baseline, load, killed=killed)
@@ -107,7 +107,7 @@ def test_counts_are_exact_whichever_process_answers(
 def test_recycled_workers_leave_their_counts_behind(kind: Kind, start: Start, baseline: Baseline) -> None:
     server = start(kind, recycles=True)
     with Load(server.port, baseline) as load:
-        load.wait_until(300)
+        load.wait_until(120)
         load.wait_for(lambda: len(load.scraper.pids) >= 2 * kind.processes, "scrapes of recycled workers")
     check_every_process(server, baseline, load)
     check_records(server, load)
@@ -187,7 +187,7 @@ ABANDONED = r"asgiref/current_thread_executor\.py\", line \d+ in run_until_futur
 def end_under_load(server: Served, baseline: Baseline) -> Load:
     """End the server while clients send; return them."""
     with Load(server.port, baseline) as load:
-        load.wait_until(200)
+        load.wait_until(60)
         try:
             server.stop(signal.SIGTERM)
         except subprocess.TimeoutExpired:

@@ -144,13 +144,6 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    """Start one Spark for all tests."""
-    with peers.spark_session() as session:
-        yield session
-
-
 @pytest.fixture(autouse=True)
 def no_threads() -> Iterator[None]:
     """Have Dask, which keeps its threads for ever, work in this one."""
@@ -175,6 +168,7 @@ def frame(request: pytest.FixtureRequest, parquet: Path) -> Iterator[Any]:
         spark = request.getfixturevalue("spark")
         spark.conf.set("spark.sql.session.timeZone", "America/New_York")  # on which moments must not depend
         yield spark.read.parquet(str(parquet))
+        spark.conf.unset("spark.sql.session.timeZone")
     elif request.param == "dask":
         dask = peers.library("dask.dataframe")
         # Its threads would stay.

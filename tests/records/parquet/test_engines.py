@@ -67,12 +67,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: Baseline) -> Path:
     return place
 
 
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    with peers.spark_session() as session:
-        yield session
-
-
 @pytest.fixture(autouse=True)
 def no_threads() -> Iterator[None]:
     with peers.library("dask").config.set(scheduler="synchronous"):
