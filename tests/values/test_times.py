@@ -64,13 +64,13 @@ def test_the_guide_says_which_spellings_are_read() -> None:
     (table,) = re.findall(r"\| spelling \| read \| not read \|\n\|[-|]+\|\n((?:\|.*\n)+)", text)
     rows = [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[2:4]] for line in table.splitlines()]
 
-    read, others = ([example for row in rows for example in row[side]] for side in (0, 1))
+    read, others = ([spelling for row in rows for spelling in row[side]] for side in (0, 1))
     assert len(read) >= len(rows) > 4
-    assert [example for example in read if not is_time_text(example) or math.isnan(to_seconds(example))] == []
-    assert [example for example in others if is_time_text(example)] == []
-    for example in others:
+    assert [spelling for spelling in read if not is_time_text(spelling) or math.isnan(to_seconds(spelling))] == []
+    assert [spelling for spelling in others if is_time_text(spelling)] == []
+    for spelling in others:
         with pytest.raises(InvalidValue):
-            to_seconds(example)
+            to_seconds(spelling)
 
 
 class Day(Enum):
