@@ -706,9 +706,10 @@ class Records:
         columns = self._columns(known)
         if known is None:  # a request does not hold them, so they are no features without their recipes
             columns = columns.without_derived()
-        table = self._count(TableJob(columns), self._files()).table()
+        tabling = self._count(TableJob(columns), self._files())
+        table = tabling.table()
         served = self._model() or self._wanted.model
-        if not len(table):
+        if not len(table) and not tabling.records:
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
             raise BaselineError(msg)
         if known is not None:

@@ -43,14 +43,19 @@ class Tabled:
     Attributes:
         batches: Arrow record batches, in the order of the rows.
         unread: Examples of values that do not fit, by column.
+        records: Number of answered records in lines.
     """
 
     batches: Sequence[Any]
     unread: Mapping[str, Examples]
+    records: int
 
 
 class Tabling:
     """Collects answered rows; a `Counting`.
+
+    Attributes:
+        records: Number of answered records in lines, which may be without features and outputs.
 
     Args:
         columns: Features and outputs of the table.
@@ -65,6 +70,7 @@ class Tabling:
         self._frame = Frame(columns, fields=())
         self._batches: list[Any] = []
         self._unread = self._frame.no_examples()
+        self.records = 0
 
     def takes(self, layout: Layout) -> bool:
         """Say whether the groups of a table have these columns."""
@@ -80,6 +86,7 @@ class Tabling:
         """Collect the answered rows of some records, or of a group of rows."""
         if isinstance(piece, list):
             piece = list(filter(is_answered, piece))
+            self.records += len(piece)
         else:
             piece.keep(piece.is_answered())
         if (batch := self._frame.batch(piece, self._unread)) is not None:
@@ -88,11 +95,12 @@ class Tabling:
     @property
     def counted(self) -> Tabled:
         """The rows so far."""
-        return Tabled(self._batches, self._unread)
+        return Tabled(self._batches, self._unread, self.records)
 
     def join(self, counted: Tabled) -> None:
         """Add the rows of another process, of records behind these."""
         self._batches += counted.batches
+        self.records += counted.records
         for name, examples in counted.unread.items():
             self._unread[name].join(examples)
 

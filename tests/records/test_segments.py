@@ -473,3 +473,9 @@ def test_a_baseline_of_nothing_is_an_error(tmp_path: Path, trained: Baseline) ->
     message = f"No record at '{tmp_path / 'records'}' was answered, so there is no baseline. Take a longer period."
     with pytest.raises(BaselineError, match=f"^{re.escape(message)}$"):
         Records(tmp_path / "records").to_baseline(baseline=trained)
+
+
+def test_answers_without_features_and_outputs_make_no_baseline(tmp_path: Path) -> None:
+    write(tmp_path, record(), record())
+    with pytest.raises(BaselineError, match=r"^The training data has no columns"):
+        Records(tmp_path).to_baseline()
