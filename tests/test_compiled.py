@@ -203,6 +203,16 @@ def test_rows_that_are_counted_in_several_turns_have_the_same_cells(number: int)
     check_batch([X, NUMBER, RARE], rows, None)
 
 
+def test_integers_beside_a_narrow_variable_have_the_same_cells_as_texts() -> None:
+    rows = np.arange(24, dtype=np.int64).reshape(-1, 2) % 3
+    for kind in (rows, rows.astype(bool)):
+        check_batch([SINGLE, TEXT], kind, 1000)
+        numpy, _ = both_batches([SINGLE, TEXT], 1000)
+        assert numpy.count(kind)[0].tolist() == numpy.count(kind.tolist())[0].tolist()
+        located = numpy.locate(kind.tolist(), with_buckets=True)
+        assert numpy.locate(kind, with_buckets=True).tolist() == located.tolist()
+
+
 def test_an_array_with_texts_is_counted_with_numpy() -> None:
     check_batch([X, TEXT, DAY], np.ones((30, 3)), 1000)
     check_batch([X, X], np.array([[0.5, "x"]] * 30, dtype=object), 1000)

@@ -123,7 +123,7 @@ class Batches:
     def _block(self, rows: Any) -> NDArray[np.int64]:
         block = np.zeros(self._size, dtype=np.int64)
         numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
-        if numbers is not None and is_countable(numbers):
+        if numbers is not None and self._is_countable(numbers):
             numbers = self.rounded(numbers)
             self._count_numbers(numbers, block)
             if self._buckets is not None:
@@ -142,7 +142,7 @@ class Batches:
         """Return the cell of each value; see `BatchCounter.locate`."""
         located = np.empty((len(rows), len(self._cells) + with_buckets), dtype=np.int32)
         numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
-        if numbers is not None and is_countable(numbers):
+        if numbers is not None and self._is_countable(numbers):
             with np.errstate(all="ignore"):
                 for index, cells in enumerate(self._cells):
                     located[:, index] = cells.cells_of(numbers[:, index])
@@ -158,6 +158,10 @@ class Batches:
         if with_buckets:
             located[:, -1] = bucket_by_row(words.view("<u8"))
         return located
+
+    def _is_countable(self, rows: NDArray[Any]) -> bool:
+        """Say whether an array is counted at once; rounded to floats, an integer is another text: "1.0", not "1"."""
+        return is_countable(rows) and (rows.dtype.kind == "f" or not (self._has_text and self._narrow))
 
     def rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return an array of numbers whose columns are rounded to their widths."""

@@ -387,6 +387,15 @@ def test_a_narrow_variable_leaves_the_decimals_of_another_variable(rows: int) ->
     assert counted(variables, array) == [rows * count for count in counted(variables, [list(array[0])])]
 
 
+@pytest.mark.parametrize("rows", [1, 2, BULK_ROWS])
+def test_a_narrow_variable_leaves_the_integers_of_a_text(rows: int) -> None:
+    """The text of 1 is "1", not "1.0", beside a variable of float32 too."""
+    variables: list[Distribution] = [replace(X, name="single", width=32), TEXT]
+    array = np.ones((rows, 2), dtype=np.int64)
+
+    assert counted(variables, array) == [rows * count for count in counted(variables, [[1, 1]])]
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 TWO: list[Distribution] = [X, Discrete("n", ("1.0", "2.5"), (3, 2))]
