@@ -238,18 +238,19 @@ def test_a_row_that_is_shortened_while_it_is_read_is_refused() -> None:
         native.RowCells(laid_out([TEXT, X, X]), None, MISSING_TEXT).count_rows([row], np.zeros(100, dtype=np.int64))
 
 
-def test_rows_that_become_more_while_they_are_read_are_refused() -> None:
-    rows: list[list[Any]] = [[None, 1.0, 1.0]]
+@pytest.mark.parametrize("change", [lambda rows: rows.append([1.0, 1.0, 1.0]), lambda rows: rows.pop()])
+def test_rows_whose_number_changes_while_they_are_read_are_refused(change: Callable[[list[Any]], Any]) -> None:
+    rows: list[list[Any]] = [[None, 1.0, 1.0], [1.0, 1.0, 1.0]]
 
-    class Growing:
+    class Changing:
         def __str__(self) -> str:
-            rows.append([1.0, 1.0, 1.0])
+            change(rows)
             return "x"
 
-    rows[0][0] = Growing()
+    rows[0][0] = Changing()
     counter = native.RowCells(laid_out([TEXT, X, X]), None, MISSING_TEXT)
     with pytest.raises(IndexError):
-        counter.count_rows(rows, np.zeros(100, dtype=np.int64), np.empty((1, 3), dtype=np.int32))
+        counter.count_rows(rows, np.zeros(100, dtype=np.int64), np.empty((2, 3), dtype=np.int32))
 
 
 @pytest.mark.parametrize("columns", [[np.zeros(3)], [np.zeros(3), np.zeros(2)], [np.zeros(3), np.zeros(3, dtype="f4")]])

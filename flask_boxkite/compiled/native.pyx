@@ -422,6 +422,8 @@ cdef class RowCells:
                     note_cell(&target, self.cell_of(index, item_of(row, index), &word, &is_plain))
                     crc = crc_with(crc, word)
                 note_bucket(&target, self.buckets, crc)
+            if target.located != target.end:
+                raise IndexError("The rows became fewer while they were read.")
         finally:
             PyBuffer_Release(&view)
         return is_plain
