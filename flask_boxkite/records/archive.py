@@ -58,6 +58,7 @@ from flask_boxkite.records.selection import Filter
 from flask_boxkite.records.shares import Executor, count_shares
 from flask_boxkite.records.tabling import TableJob
 from flask_boxkite.records.uncounted import uncounted_note
+from flask_boxkite.values.times import nearest_microsecond
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
     from flask_boxkite.records.parquet.layout import Layout
@@ -790,7 +791,7 @@ def _with_times(table: Any, name: str) -> Any:
     pa = import_module("pyarrow")
 
     seconds = map(seconds_or_none, table.column(name).to_pylist())
-    microseconds = [None if value is None else round(value * 1e6) for value in seconds]
+    microseconds = [None if value is None else nearest_microsecond(value) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
 

@@ -24,6 +24,7 @@ __all__ = [
     "LAST",
     "TIME",
     "is_time_text",
+    "nearest_microsecond",
     "seconds_of_label",
     "start_of_day",
     "time_text",
@@ -103,7 +104,7 @@ def time_text(seconds: float) -> str:
     ('2024-01-31', '2024-01-31T12:00:00Z', '2024-01-31T12:00:00.250000Z')
     """
     try:
-        moment = _EPOCH + _microseconds(seconds) * _MICROSECOND
+        moment = _EPOCH + nearest_microsecond(seconds) * _MICROSECOND
     except (OverflowError, ValueError):  # beyond the years 1 to 9999, or infinite
         return repr(float(seconds))
     text = moment.replace(tzinfo=None).isoformat()
@@ -123,14 +124,14 @@ def whole_microseconds(bounds: Iterable[float]) -> tuple[float, ...]:
     """Round ascending bounds of bins down to whole microseconds, so that they can be written as moments."""
     rounded = set()
     for bound in bounds:
-        microseconds = _microseconds(bound) if math.isfinite(bound) else bound
+        microseconds = nearest_microsecond(bound) if math.isfinite(bound) else bound
         rounded.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
     return tuple(sorted(rounded))
 
 
-def _microseconds(seconds: float) -> int:
-    """Return the nearest whole microseconds; of all the seconds at once, the product would be rounded too."""
-    whole = math.floor(seconds)
+def nearest_microsecond(seconds: float) -> int:
+    """Return the nearest whole microsecond to a number of seconds."""
+    whole = math.floor(seconds)  # the product of all seconds would be rounded too
     return whole * 1_000_000 + round((seconds - whole) * 1e6)
 
 

@@ -303,3 +303,15 @@ def test_a_baseline_of_records_keeps_dates(trained: Baseline, tmp_path: Path) ->
     expected = build_baseline({"birth": births(300), "month": [date(2024, 1 + place % 3, 1) for place in range(300)]})
 
     assert made.features[:2] == expected.features
+
+
+def test_a_baseline_of_records_keeps_microseconds_of_a_distant_year(tmp_path: Path) -> None:
+    """The product of such seconds and a million is rounded."""
+    moments = [f"{year}-04-24T12:08:00.183209Z" for year in (2110, 2111)] * 50
+    trained = build_baseline({"end": moments})
+    service = ModelMonitoringService(trained, sink="file", log_dir=str(tmp_path))
+    for moment in moments:
+        service.log_prediction(features={"end": moment})
+    service.close()
+
+    assert Records(tmp_path).to_baseline(None, trained).features == trained.features
