@@ -11,6 +11,7 @@ from flask_boxkite.performance.wording import (
     decisive_line,
     not_counted,
     number_text,
+    rows_not_judged,
     with_interval,
     wrapped,
 )
@@ -84,5 +85,13 @@ def _details(report: Mapping[str, Any]) -> Iterator[str]:
     for segment in report["segments"]:
         if segment["performance"]["verdict"] in ("worse", "much worse"):
             yield f"{printable(segment['text'])}: {decisive_line(segment['performance'])}"
-    if text := not_counted(report["rejected"]):
-        yield text
+    if unseen := sum(segment["performance"]["coverage"]["unseen"] for segment in report["segments"]):
+        yield f"Outcomes of a class that validation never had, which count as wrong: {unseen:,}."
+    yield from filter(None, (rows_not_judged(_coverage(report)), not_counted(report["rejected"])))
+
+
+def _coverage(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many answered rows of all segments no outcome can judge, by reason."""
+    parts = [segment["performance"]["coverage"] for segment in report["segments"]]
+    counts = {reason: sum(part[reason] for part in parts) for reason in ("uncounted", "unread")}
+    return {**counts, "keyless": report["keyless"]}
