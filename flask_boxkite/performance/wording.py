@@ -72,6 +72,7 @@ REASONS = {
     "late": "too late to be matched",
     "invalid": "with a value that cannot be read",
     "failed": "that could not be written",
+    "unread": "of rows whose output cannot be read",
 }
 """Reasons for which outcomes are not counted (`naming.REJECTIONS`), as the end of "3 outcomes …"."""
 

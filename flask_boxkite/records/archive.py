@@ -683,6 +683,7 @@ class Records:
             rejected=rejected if outcomes is not None else {},
             coverage=counter.coverage if outcomes is not None else None,
             are_all_known=grouping.segmentation is None,
+            note=counter.note,
         )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------
