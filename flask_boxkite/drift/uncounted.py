@@ -40,7 +40,7 @@ class Uncounted(NamedTuple):
 
     @classmethod
     def of(cls, answered: int, counts: Iterable[tuple[str, int]]) -> Uncounted:
-        """Return what the counts lack. A request without features counts as one row; its outputs may be more.
+        """Return the rows that the counts lack. A request without features counts as one row; its outputs may be more.
 
         Args:
             answered: Number of answered rows.
