@@ -236,6 +236,15 @@ def test_a_gate_fails_for_many_rows_only(many: Shop, few: Shop, kind: str, by: s
     assert many.fact in unescape(html)
 
 
+@pytest.mark.parametrize("kind", ["page", "directory", "records"])
+def test_a_watching_job_is_told_of_many_rows(many: Shop, few: Shop, kind: str) -> None:
+    for shop in (many, few):
+        result = command("watch", *shop.source(kind))
+        assert result.exit_code == 0, result.output
+        assert (f"'shop': {shop.fact}" in joined(result.stderr)) is (shop is many)
+        assert shop.fact not in joined(result.stdout)
+
+
 @pytest.mark.parametrize(
     ("found", "are_too_many"),
     [((300, 30, 0), False), ((299, 30, 0), True), ((100, 29, 29), False), ((100, 0, 30), True), ((0, 0, 0), False)],
