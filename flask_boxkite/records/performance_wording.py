@@ -81,10 +81,13 @@ def _rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _details(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the change of each segment that is worse, and the outcomes that were not counted."""
+    """Yield the change of each segment that is worse, doubts of unread outcomes, and what was not counted."""
     for segment in report["segments"]:
         if segment["performance"]["verdict"] in ("worse", "much worse"):
             yield f"{printable(segment['text'])}: {decisive_line(segment['performance'])}"
+        elif segment["performance"]["coverage"]["rejected"]["invalid"] and segment["performance"]["reason"]:
+            reason = printable(segment["performance"]["reason"])
+            yield f"{printable(segment['text'])}: {reason}{'' if reason.endswith(('.', '?')) else '.'}"
     if unseen := sum(segment["performance"]["coverage"]["unseen"] for segment in report["segments"]):
         yield f"Outcomes of a class that validation never had, which count as wrong: {unseen:,}."
     yield from filter(None, (rows_not_judged(_coverage(report)), not_counted(report["rejected"])))

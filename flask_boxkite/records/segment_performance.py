@@ -245,7 +245,8 @@ class Counted:
         for name, names in parts.items():
             cells = sum(self.cells(counts[own], joining.classes_of(own)) for own in names)
             lost = sum(counts[own].uncounted(self.baseline).outputs for own in names)
-            report = self.report(np.asarray(cells), outcomes[name], alpha / max(tests, 1), uncounted=lost)
+            part = alpha / max(tests, 1)
+            report = self.report(np.asarray(cells), outcomes[name], part, joining.unread.found, uncounted=lost)
             rows = sum(counts[own].rows for own in names)
             segments.append(SegmentPerformance(name, rows, report, segmentation.text_of(name)))
 

@@ -284,6 +284,18 @@ def test_records_say_which_rows_have_no_key(many: Shop, tmp_path: Path, is_parqu
     assert asked().coverage.keyless == 0
 
 
+def test_a_segment_without_verdict_for_unread_outcomes_says_so(many: Shop) -> None:
+    keys = [f"o{number}" for number in range(42, 122)]
+    outcomes = {"key": keys, "actual": [0.5 if number % 2 else "half" for number in range(42, 122)]}
+    report = Records(many.directory / "logs").performance(many.baseline, outcomes=outcomes, key="key", by="city")
+    reason = report["a"].report.reason
+    assert reason.startswith("40 of 40 outcomes could not be read, too many for a verdict: texts like 'aaaa' (")
+    assert reason.endswith("where validation had numbers.")
+    for text in (str(report), report.to_markdown()):
+        assert f"a: {reason}" in joined(text)
+        assert joined(text).count("could not be read") == 1
+
+
 @pytest.mark.parametrize("by", [[], ["--by", "city"]], ids=["whole", "segments"])
 def test_the_gate_of_performance_fails_for_many_rows_only(many: Shop, few: Shop, tmp_path: Path, by: list[str]) -> None:
     outcomes = tmp_path / "outcomes.csv"
