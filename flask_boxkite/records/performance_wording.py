@@ -81,7 +81,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _details(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the change of each segment that is worse, doubts of unread outcomes, and what was not counted."""
+    """Yield the change of each worse segment, doubts, and rows and outcomes that were not counted."""
     for segment in report["segments"]:
         if segment["performance"]["verdict"] in ("worse", "much worse"):
             yield f"{printable(segment['text'])}: {decisive_line(segment['performance'])}"
