@@ -11,7 +11,7 @@ import click
 
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
-from flask_boxkite.cli.segment_performance import show_segments
+from flask_boxkite.cli.segment_performance import check_outputs, show_segments
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import BoxkiteError
@@ -57,7 +57,7 @@ _NO_ACTUAL = (
     "--fail-on",
     type=click.Choice([*_FAILING]),
     help=f"Exit with code {DRIFT_FOUND} if outcomes show that any model is this much worse than validated; "
-    "with 1 if no prediction was counted.",
+    "with 1 if no prediction was counted, or the output of too many was not found.",
 )
 @output_option
 @click.option(
@@ -109,6 +109,11 @@ def performance(
     _fail(content["models"], fail_on)
     if records is None:
         _note_uncounted(content["models"], must_be_some=fail_on is not None)
+    if fail_on is not None:
+        coverages = {
+            item["model"]: item["performance"].get("coverage", {}) for item in content["models"] if item["performance"]
+        }
+        check_outputs(coverages)
 
 
 def _refuse_without_outcomes(options: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import output_option, write
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.drift.report import DriftReport
-from flask_boxkite.drift.uncounted import uncounted
+from flask_boxkite.drift.uncounted import too_many, uncounted
 from flask_boxkite.drift.verdict import WORST_FIRST
 from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count, moved_pairs
 from flask_boxkite.errors import BoxkiteError
@@ -58,7 +58,7 @@ class Findings(Protocol):
 
     @property
     def uncounted(self) -> str:
-        """The reason for which they cannot pass, though no verdict is bad: nothing was counted; empty if they can."""
+        """The reason for which they cannot pass, though no verdict is bad: too little was counted; else empty."""
 
     def to_json(self) -> Any:
         """Return JSON values."""
@@ -134,7 +134,7 @@ class Models:
 
     @property
     def uncounted(self) -> str:
-        """The models of which nothing was counted, or nothing of one side, each with its note; empty if there are none.
+        """The models of which nothing was counted, nothing of one side, or too few rows, each with its note; or empty.
 
         Also a server without any baseline has no verdicts.
         """
@@ -145,6 +145,8 @@ class Models:
             if what := uncounted(report["variables"]):
                 said = f"{what.capitalize()} was counted {self.when}."
                 texts.append(f"{report['model']!r} has no verdict. {report.get('note') or said}")
+            elif too_many(report):
+                texts.append(f"{report['model']!r}: {report['note']}")
         return " ".join(texts)
 
     @property
@@ -224,7 +226,7 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
                 "--fail-on",
                 type=click.Choice(_FAILING[::-1]),
                 help=f"Exit with code {DRIFT_FOUND} if any variable has this verdict, or a worse one; with 1 if "
-                "nothing was counted.",
+                "nothing was counted, or too few of the rows.",
             ),
             output_option,
             click.option(
@@ -249,7 +251,7 @@ def finish(findings: Findings, form: str, output: Path | None, fail_on: str | No
         shows_all: Whether a table, also in Markdown, lists variables that have not moved; JSON and HTML always do.
 
     Raises:
-        BoxkiteError: The exit code depends on verdicts, and there are none, since nothing was counted.
+        BoxkiteError: The exit code depends on verdicts, and too little was counted for them.
     """
     if form == "json":
         write(json.dumps(findings.to_json(), indent=2) + "\n", output)

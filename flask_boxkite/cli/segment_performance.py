@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import click
 from flask_boxkite.cli.group import write
 from flask_boxkite.cli.reports import DRIFT_FOUND
 from flask_boxkite.cli.sources import note_records, open_records
+from flask_boxkite.drift.uncounted import outputs_note
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.naming import MISSING
+from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 
-__all__ = ["check_column", "show_segments"]
+__all__ = ["check_column", "check_outputs", "show_segments"]
 
 
 def show_segments(
@@ -63,6 +65,24 @@ def show_segments(
     if worse := [segment for segment in report if segment.verdict in failing]:
         click.echo(f"Worse than validated: {counted(len(worse), 'segment')}.", err=True)
         click.get_current_context().exit(DRIFT_FOUND)
+    if failing:
+        coverages = [segment.report.coverage for segment in report]
+        counts = ("predictions", "uncounted", "unread")
+        check_outputs({report.model: {name: sum(getattr(each, name) for each in coverages) for name in counts}})
+
+
+def check_outputs(coverages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse performance of which too many answered rows lack the output.
+
+    Args:
+        coverages: Coverage of each model, by name, in the form of `performance.report.Coverage`.
+
+    Raises:
+        BoxkiteError: The outputs of so many rows were not found.
+    """
+    if texts := list(filter(None, (outputs_note(model, coverage) for model, coverage in coverages.items()))):
+        msg = f"{' '.join(texts)} The drift report says what came instead."
+        raise BoxkiteError(printable(msg))
 
 
 def check_column(by: str, names: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.cli.group import write
 from flask_boxkite.drift.segment_wording import as_markdown, as_text
-from flask_boxkite.drift.uncounted import are_uncounted
+from flask_boxkite.drift.uncounted import are_uncounted, too_many
 from flask_boxkite.drift.wording import when
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ class Segments:
 
     @property
     def uncounted(self) -> str:
-        """The reason for which nothing has passed: nothing was counted in any segment; empty if it was."""
-        if not are_uncounted(self.content["segments"]):
-            return ""
-        return f"Nothing was counted {when(self.content['window'])} in segments by {self.content['by']!r}."
+        """The reason for which nothing has passed: too little was counted; empty if enough was."""
+        if are_uncounted(self.content["segments"]):
+            said = f"Nothing was counted {when(self.content['window'])} in segments by {self.content['by']!r}."
+            return f"{said} {self.content.get('note') or ''}".rstrip()
+        return f"{self.content['model']!r}: {self.content['note']}" if too_many(self.content) else ""
 
     def to_json(self) -> Any:
         """Return the content."""

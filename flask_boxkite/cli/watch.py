@@ -15,6 +15,7 @@ from flask_boxkite.cli.group import PATH, boxkite, write, writing
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
+from flask_boxkite.drift.uncounted import too_many
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.monitoring.assembly import make_webhook
 from flask_boxkite.notify.conditions import Condition, Judged, drift_conditions, performance_conditions
@@ -24,6 +25,7 @@ from flask_boxkite.notify.message import Notification
 from flask_boxkite.notify.pace import Pace
 from flask_boxkite.notify.receivers import WebhookReceiver
 from flask_boxkite.notify.watch import Sender
+from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 from flask_boxkite.system.atomic import write_whole
 
@@ -144,12 +146,19 @@ def _judge_models(judged: Judged, models: Sequence[Mapping[str, Any]]) -> None:
         if item["drift"] is None:
             continue
         judged.models[item["model"]] = item["baseline"]
+        _note(item["drift"])
         try:
             judged.add(list(drift_conditions(item["drift"])))
             judged.add(list(performance_conditions([item["performance"]] if item.get("performance") else [])))
         except (KeyError, TypeError, ValueError) as error:
             msg = "The report is of a server of another release, which this one cannot judge. Update the older of both."
             raise BoxkiteError(msg) from error
+
+
+def _note(report: Mapping[str, Any]) -> None:
+    """Say on standard error that too many rows of a model were not counted."""
+    if too_many(report):
+        click.echo(printable(f"{report['model']!r}: {report['note']}"), err=True)
 
 
 def _models_of(directory: Path, window: str | None, model: str | None, alpha: float) -> Sequence[Mapping[str, Any]]:
@@ -183,7 +192,9 @@ def _judge_records(
             own = {name: value for name, value in own.items() if value is not None}
             quality = source.performance(trained, outcomes=outcomes, alpha=alpha, **own)
             judged.add(performance_conditions([quality.to_dict()]))
-    if not cells.any():
+    if cells.any():
+        _note(report.to_dict())
+    else:
         note_records(source, trained, location, baseline, must_be_some=False)
 
 

@@ -22,6 +22,7 @@ from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.drift.variable import VariableDrift, finite_or_none
 from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, judgements, uncertainty, verdict_of
 from flask_boxkite.drift.wording import as_markdown, as_text
@@ -48,7 +49,8 @@ class DriftReport:
             none, or they are unknown.
         pairs: Pairs of variables that go together in training, the largest changes first; empty if none are known, as
             with baselines of earlier releases.
-        note: Note on the whole, such as why nothing was counted; empty if there is none.
+        note: Note on the whole, such as how many rows were not counted, and why; empty if there is none.
+        uncounted: Number of answered rows whose features or outputs were not counted; None if it is not known.
     """
 
     model: str
@@ -59,6 +61,7 @@ class DriftReport:
     failed: str = ""
     pairs: tuple[PairDrift, ...] = ()
     note: str = ""
+    uncounted: Uncounted | None = None
 
     def __getitem__(self, name: str) -> VariableDrift:
         """Return the variable of that name.
@@ -101,18 +104,19 @@ class DriftReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
-        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``drifted_share``, ``note`` (text or None), ``variables``,
-        a list of dicts with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None),
-        ``verdict``, ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see
-        `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``,
-        ``psi_limit``, ``drifted_size``, ``major_size`` (see `Judgement`); ``weight`` (0: ignored); ``recurrence``;
-        ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``, ``share_now``; ``missing_before``,
-        ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``,
-        ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein``,
-        ``wasserstein_is_least`` (see `Distances`); and ``pairs``, a list of dicts with ``first``, ``first_side``,
-        ``second``, ``second_side``, ``verdict``, ``reason``, ``since``, ``rows``, ``baseline_rows``, ``live_rows``,
-        ``g``, ``dispersion``, ``limit``, ``size``, ``association_before``, ``association_now``, ``moved`` and
-        ``weight`` (see `PairDrift`). Keys may be added, in a later release; none goes or changes its meaning.
+        Keys: ``model``, ``baseline``, ``window``, ``alpha``, ``drifted_share``, ``note`` (text or None), ``uncounted``
+        (dict with ``rows``, ``features`` and ``outputs``, see `Uncounted`, or None), ``variables``, a list of dicts
+        with ``name``, ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``,
+        ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`);
+        ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit``,
+        ``drifted_size``, ``major_size`` (see `Judgement`); ``weight`` (0: ignored); ``recurrence``; ``moved_most``
+        (label), ``moved_most_text`` (for people), ``share_before``, ``share_now``; ``missing_before``, ``missing_now``
+        and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``, ``kl_baseline``,
+        ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein``, ``wasserstein_is_least``
+        (see `Distances`); and ``pairs``, a list of dicts with ``first``, ``first_side``, ``second``, ``second_side``,
+        ``verdict``, ``reason``, ``since``, ``rows``, ``baseline_rows``, ``live_rows``, ``g``, ``dispersion``,
+        ``limit``, ``size``, ``association_before``, ``association_now``, ``moved`` and ``weight`` (see `PairDrift`).
+        Keys may be added, in a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
@@ -121,6 +125,7 @@ class DriftReport:
             "alpha": self.alpha,
             "drifted_share": self.drifted_share,
             "note": self.note or None,
+            "uncounted": None if self.uncounted is None else self.uncounted._asdict(),
             "variables": self.to_rows(),
             "pairs": [pair.to_row() for pair in self.pairs],
         }

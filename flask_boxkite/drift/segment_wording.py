@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.uncounted import are_uncounted
+from flask_boxkite.drift.uncounted import are_uncounted, uncounted_segments
 from flask_boxkite.drift.verdict import IGNORED, MOVED
 from flask_boxkite.drift.wording import (
     COLUMNS,
@@ -23,7 +23,7 @@ from flask_boxkite.naming import RARE
 from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import suggestion
 
-__all__ = ["as_markdown", "as_text", "moved_variables", "sentence_name", "unknown_segments"]
+__all__ = ["as_markdown", "as_text", "moved_variables", "sentence_name", "uncounted_lines", "unknown_segments"]
 
 _NAME = 24
 
@@ -40,6 +40,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
     width = max(map(len, ["segment", *names]))
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
+        *textwrap.wrap(printable(report.get("note") or ""), COLUMNS),
         *textwrap.wrap(printable(failed), COLUMNS),
         "",
         f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
@@ -51,6 +52,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
     for item in segments:
         if reason := _reason(item):
             lines += ["", *textwrap.wrap(f"{_name(item)} is unclear: {reason}", COLUMNS, subsequent_indent="  ")]
+    for text in uncounted_lines(segments):
+        lines += ["", *textwrap.wrap(text, COLUMNS, subsequent_indent="  ")]
 
     return "\n".join(lines)
 
@@ -58,11 +61,14 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
 def as_markdown(report: Mapping[str, Any]) -> str:
     """Return a report as a Markdown table below a line about the whole."""
     head = ("segment", "rows", "verdict", "drifted", "moved most")
-    lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
+    note = [escaped(printable(report["note"])), ""] if report.get("note") else []
+    lines = [escaped(_summary(report)), "", *note, markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["segments"]:
         reason = _reason(item)
         verdict = f"{item['verdict']}: {reason}" if reason else item["verdict"]
         lines.append(markdown_row([_name(item), str(item["rows"]), verdict, _drifted(item), _moved(item, COLUMNS)]))
+    for text in uncounted_lines(report["segments"]):
+        lines += ["", escaped(text)]
     return "\n".join(lines)
 
 
@@ -79,6 +85,15 @@ def _summary(report: Mapping[str, Any]) -> str:
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
         f"{against}{unclear_too(segments)}. {_moved_most(report)}{about}"
     )
+
+
+def uncounted_lines(segments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence on each segment of which so many rows were not counted that no gate passes.
+
+    Args:
+        segments: Segments of a report, in the form of `SegmentReport.to_dict`.
+    """
+    return [f"{_name(item)}: {str(found)[0].lower()}{str(found)[1:]}" for item, found in uncounted_segments(segments)]
 
 
 def unknown_segments(by: str, model: str | None, known: Sequence[str]) -> str:

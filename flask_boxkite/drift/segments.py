@@ -20,6 +20,7 @@ from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.segment_wording import as_markdown, as_text
 from flask_boxkite.drift.tables import GroupSums, Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import group_name
@@ -75,6 +76,8 @@ class SegmentReport:
         together: Drift of all rows together, in the same window; None if it was not judged.
         reference: Rows that each segment is compared with: ``segment``, the same segment in training or in *against*,
             or ``all rows`` of training, where the baseline has no such segments.
+        note: Note on the whole, as in `DriftReport`.
+        uncounted: Number of answered rows of all segments that were not counted, likewise.
     """
 
     by: str
@@ -87,6 +90,8 @@ class SegmentReport:
     failed: str = ""
     together: DriftReport | None = None
     reference: Literal["segment", "all rows"] = "segment"
+    note: str = ""
+    uncounted: Uncounted | None = None
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of that name.
@@ -118,21 +123,24 @@ class SegmentReport:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values.
 
-        Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, ``reference``, and ``segments``, a
-        list of dicts with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
-        `DriftReport.to_dict`. A server's report also has ``together``: ``side``, ``name`` and ``verdict`` of each
-        variable in all rows together.
+        Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, ``reference``, ``note`` and
+        ``uncounted``, as in `DriftReport.to_dict`, and ``segments``, a list of dicts with ``name``, ``text`` (the name
+        for people), ``rows``, ``verdict``, and ``uncounted`` and ``variables``, likewise. A server's report also has
+        ``together``: ``side``, ``name`` and ``verdict`` of each variable in all rows together.
         """
         together = {} if self.together is None else {"together": list(map(verdict_dict, self.together))}
         keys = ("by", "model", "baseline", "window", "alpha", "against", "reference")
         return {
             **{key: getattr(self, key) for key in keys},
+            "note": self.note or None,
+            "uncounted": _numbers(self.uncounted),
             "segments": [
                 {
                     "name": segment.name,
                     "text": segment.text,
                     "rows": segment.rows,
                     "verdict": segment.verdict,
+                    "uncounted": _numbers(segment.report.uncounted),
                     "variables": segment.report.to_rows(),
                 }
                 for segment in self.segments
@@ -149,6 +157,10 @@ class SegmentReport:
         return as_text(self.to_dict(), self.failed)
 
     __repr__ = __str__
+
+
+def _numbers(item: Uncounted | None) -> dict[str, int] | None:
+    return None if item is None else item._asdict()
 
 
 def verdict_dict(item: VariableDrift) -> dict[str, str]:
@@ -225,7 +237,10 @@ class SegmentJudge:
         for number, (name, text) in enumerate(zip(self.names, self.texts, strict=True)):
             report = self._judged(number, counts[number], timelines[number], alpha, reach)
             # Of a batch, one side may be unknown. The variable of the segments is not judged, and counts.
-            rows = int(per_variable(counts[number], self._starts.firsts).max())
+            of_variables = per_variable(counts[number], self._starts.firsts).tolist()
+            rows = max(of_variables)
+            sides = [each.side for each in self._whole.variables]
+            report = replace(report, uncounted=Uncounted.of(rows, zip(sides, of_variables, strict=True)))
             if rows or self.baselines[number].rows:  # else all rows are in the named segments
                 segments.append(Segment(name, rows, replace(report, window=window), text))
         segments.sort(key=largest_first)

@@ -26,6 +26,10 @@ class GroupCounts:
         dispersion: Number of rows that count as one, since rows may recur or be alike; at least 1.
         positive_dispersion: Number of actual positives that count as one.
         text: Name for people; empty for *name*.
+        unread: Number of further rows whose output cannot be read.
+        unread_outcomes: Number of rows with an outcome whose output, or whose actual value, cannot be read.
+        maybe_found: Number of these that may be actual positives which the model selected.
+        maybe_missed: Number of these that may be actual positives which it did not select.
     """
 
     name: str
@@ -37,6 +41,10 @@ class GroupCounts:
     dispersion: float = 1.0
     positive_dispersion: float = 1.0
     text: str = ""
+    unread: int = 0
+    unread_outcomes: int = 0
+    maybe_found: int = 0
+    maybe_missed: int = 0
 
 
 def largest(groups: list[GroupCounts]) -> GroupCounts | None:

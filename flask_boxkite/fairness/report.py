@@ -52,6 +52,8 @@ class GroupReport:
         true_positive_rate_high: Upper end of its interval.
         dispersion: Number of rows that count as one, since rows recur or are alike.
         positive_dispersion: Number of actual positives that count as one.
+        unread: Number of further answered rows whose output cannot be read.
+        unread_outcomes: Number of rows with an outcome whose output, or whose actual value, cannot be read.
         comparisons: Measures beside the reference; none of the reference itself.
         verdict: Worst verdict of its measures, where ``not enough data`` is worse than ``within limits``; None of the
             reference.
@@ -72,6 +74,8 @@ class GroupReport:
     true_positive_rate_high: float | None
     dispersion: float
     positive_dispersion: float
+    unread: int
+    unread_outcomes: int
     comparisons: tuple[Comparison, ...]
     verdict: FairnessVerdict | None
 
@@ -103,11 +107,12 @@ class FairnessReport:
         positive: Label of the actual value that a selected row is predicted to have; None if it is not known.
         selection: Rows that count as selected, in words.
         groups: Groups.
-        unread: Number of answered rows that count in no group, because their output cannot be read.
+        unread: Number of answered rows that are in no rate, because their output cannot be read.
         has_outcomes: Whether actual values are known, so that true positive rates are compared.
         rejected: Number of outcomes that were not counted, by reason; empty without outcomes.
         coverage: Rows with an outcome, by selection; None without outcomes. If only selected rows have one, or only
             others, no rate can be told from them, and verdicts say so.
+        note: Note on outcomes that cannot be read: how they look, and which values are known; or empty.
     """
 
     by: str
@@ -124,6 +129,7 @@ class FairnessReport:
     has_outcomes: bool = False
     rejected: Mapping[str, int] = field(default_factory=dict)
     coverage: OutcomeCoverage | None = None
+    note: str = ""
 
     def __getitem__(self, name: str) -> GroupReport:
         """Return the group of that name, or of that name for people.
@@ -188,6 +194,7 @@ class FairnessReport:
             "has_outcomes": self.has_outcomes,
             "rejected": dict(self.rejected),
             "coverage": None if self.coverage is None else asdict(self.coverage),
+            "note": self.note or None,
             "groups": list(map(_group_dict, self.groups)),
         }
 
@@ -224,6 +231,7 @@ def fairness_report(
     rejected: Mapping[str, int] | None = None,
     coverage: OutcomeCoverage | None = None,
     are_all_known: bool = False,
+    note: str = "",
 ) -> FairnessReport:
     """Compare groups with a reference.
 
@@ -244,6 +252,7 @@ def fairness_report(
         rejected: Number of outcomes that were not counted, by reason.
         coverage: Rows with an outcome, by selection; None without outcomes.
         are_all_known: Whether only rows with an outcome are in the counts, since it says the group.
+        note: Note on outcomes that cannot be read.
 
     Raises:
         BoxkiteError: There is no group of the name *reference*.
@@ -278,6 +287,7 @@ def fairness_report(
         has_outcomes,
         dict(rejected or {}),
         coverage,
+        note,
     )
 
 
@@ -307,6 +317,8 @@ def _group(counts: GroupCounts, comparisons: tuple[Comparison, ...], verdict: Fa
         *known.estimate,
         counts.dispersion,
         counts.positive_dispersion,
+        counts.unread,
+        counts.unread_outcomes,
         comparisons,
         verdict,
     )

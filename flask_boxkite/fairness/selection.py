@@ -18,6 +18,7 @@ from flask_boxkite.naming import canonical_number, category_text
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.conversion import InvalidValue, to_number
+from flask_boxkite.values.near_labels import NearLabels
 
 __all__ = ["Selection", "selection_of"]
 
@@ -34,17 +35,27 @@ class Selection:
     Attributes:
         positive: Label of the actual value that a selected row is predicted to have; None if there is none.
         text: Selected rows in words, such as ``'score' at least 0.5``.
+        labels: Actual values that are known; none for numbers.
 
     Args:
         positive: Label.
         text: Words.
         is_selected: Judge of the outputs of a row, in the order of the baseline.
         is_positive: Judge of an actual value; None if the label is not known.
+        labels: Actual values that are known.
     """
 
-    def __init__(self, positive: str | None, text: str, is_selected: Judge, is_positive: Judge | None) -> None:
+    def __init__(
+        self,
+        positive: str | None,
+        text: str,
+        is_selected: Judge,
+        is_positive: Judge | None,
+        labels: Sequence[str] = (),
+    ) -> None:
         self.positive = positive
         self.text = text
+        self.labels = tuple(labels)
         self._is_selected, self._is_positive = is_selected, is_positive
 
     def is_selected(self, row: Sequence[Any]) -> bool | None:
@@ -124,7 +135,7 @@ def _of_score(baseline: Baseline, validation: BinaryValidation, positive: Any, t
 
     least = validation.threshold if threshold is None else threshold
     text = f"{validation.output!r} {'at least' if place else 'below'} {least:g}"
-    return Selection(validation.labels[place], text, is_selected, is_positive)
+    return Selection(validation.labels[place], text, is_selected, is_positive, validation.labels)
 
 
 def _of_number(
@@ -159,7 +170,7 @@ def _of_classes(baseline: Baseline, validation: ClassValidation, positive: Any) 
         counted = reader.count(0.0, actual)
         return None if counted is None else counted[0] % (len(labels) + 1) == place
 
-    return Selection(labels[place], f"predicted class {labels[place]!r}", is_selected, is_positive)
+    return Selection(labels[place], f"predicted class {labels[place]!r}", is_selected, is_positive, labels)
 
 
 def _reader(baseline: Baseline) -> OutcomeReader:
@@ -190,14 +201,16 @@ def _of_bare_score(item: Continuous, positive: Any, threshold: float | None) -> 
         raise BoxkiteError(msg)
     reaches = _by_number(lambda row: _number(row[0]), ContinuousCells(item, 0), threshold)
     label = None if positive is None else _label(positive)
-    is_positive = None if label is None else _equals(label, item.missing_texts)
-    return Selection(label, f"{item.name!r} at least {threshold:g}", reaches, is_positive)
+    labels = () if label is None else (label,)
+    is_positive = None if label is None else _equals(label, labels, item.missing_texts)
+    return Selection(label, f"{item.name!r} at least {threshold:g}", reaches, is_positive, labels)
 
 
 def _of_label(item: Discrete, positive: Any) -> Selection:
     label = item.categories[_place(positive, item.categories, item.missing_texts)]
-    is_label = _equals(label, item.missing_texts)
-    return Selection(label, f"predicted class {label!r}", lambda row: is_label(row[0]), is_label)
+    is_label = _equals(label, item.categories, item.missing_texts)
+    text = f"predicted class {label!r}"
+    return Selection(label, text, lambda row: is_label(row[0]), is_label, item.categories)
 
 
 def _of_probabilities(baseline: Baseline, positive: Any) -> Selection:
@@ -210,7 +223,8 @@ def _of_probabilities(baseline: Baseline, positive: Any) -> Selection:
         return numbers.index(max(numbers)) == place if len(numbers) == len(names) else None
 
     text = f"{names[place]!r} the largest of the outputs"
-    return Selection(names[place], text, is_selected, _equals(_label(names[place]), missing_texts))
+    labels = list(map(_label, names))
+    return Selection(names[place], text, is_selected, _equals(labels[place], labels, missing_texts), names)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -265,14 +279,24 @@ def _listed(labels: Sequence[str]) -> str:
     return f"There are: {', '.join(map(repr, labels[:_SHOWN]))}{more}."
 
 
-def _equals(label: str, missing_texts: frozenset[str]) -> Judge:
-    """Return a judge of values that are a label; None for missing values, and for containers."""
-    cells = _cells_of([label], missing_texts)
+def _equals(label: str, known: Sequence[str], missing_texts: frozenset[str]) -> Judge:
+    """Return a judge of values that are a label; None for missing values, containers, and other spellings of labels.
+
+    Args:
+        label: The label.
+        known: All labels that are known.
+        missing_texts: Texts that stand for a missing value.
+    """
+    cells, all_cells, near = _cells_of([label], missing_texts), _cells_of(known, missing_texts), NearLabels(known)
     unreadable = (cells.missing, cells.invalid) if cells.is_text else (cells.missing,)
 
     def is_label(value: Any) -> bool | None:
         cell, _ = cells.locate(value)
-        return None if cell in unreadable or isinstance(value, (list, dict)) else cell == 0
+        if cell in unreadable or isinstance(value, (list, dict)):
+            return None
+        if cell != 0 and value in near and all_cells.locate(value)[0] >= len(known):
+            return None
+        return cell == 0
 
     return is_label
 

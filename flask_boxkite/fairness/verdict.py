@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from flask_boxkite.fairness.counts import GroupCounts
+from flask_boxkite.fairness.doubt import Ends, ends_of_selected, ends_of_true_positives
 from flask_boxkite.fairness.shares import Interval, Share, chance_of, difference, quotient
 from flask_boxkite.suggestion import counted
 
@@ -97,7 +98,7 @@ def compare(
     has_outcomes: bool,
     flaws: Mapping[Measure, str] | None = None,
 ) -> tuple[Comparison, ...]:
-    """Compare a group with the reference.
+    """Compare a group with the reference. No verdict stands that rows which cannot be read could change.
 
     Args:
         group: Counts of the group.
@@ -122,10 +123,36 @@ def compare(
     reasons = {} if flaws is None else flaws
     return tuple(
         replace(item, chance=None, verdict="not enough data", reason=reason)
-        if (reason := reasons.get(item.measure))
+        if (reason := reasons.get(item.measure) or _doubt(item, group, reference, alpha, limits))
         else item
         for item in found
     )
+
+
+def _doubt(item: Comparison, group: GroupCounts, reference: GroupCounts, alpha: float, limits: Limits) -> str:
+    """Return the reason for which a verdict does not stand: rows that cannot be read could change it; else empty."""
+    if item.verdict == "not enough data":
+        return ""
+    if item.measure == "equal_opportunity_difference":
+        ends_of, unread = ends_of_true_positives, group.unread_outcomes + reference.unread_outcomes
+        what = f"the outputs or outcomes of {counted(unread, 'row')} cannot be read"
+    else:
+        ends_of, unread = ends_of_selected, group.unread + reference.unread
+        what = f"the outputs of {counted(unread, 'row')} cannot be read"
+    if not unread or _is_sure(item, ends_of(group), ends_of(reference), alpha, limits):
+        return ""
+    return f"{what}, too many for a verdict"
+
+
+def _is_sure(item: Comparison, own: Ends, reference: Ends, alpha: float, limits: Limits) -> bool:
+    """Say whether both ends have the same verdict, and if it is unequal, in the same direction."""
+    is_ratio = item.measure == "disparate_impact"
+    found = set()
+    for share, other in ((own[0], reference[1]), (own[1], reference[0])):
+        size = (quotient if is_ratio else difference)(share, other)
+        verdict, _ = _verdict(item.measure, size, chance_of(share, other), alpha, limits)
+        found.add((verdict, verdict == "unequal" and size.value > is_ratio))
+    return len(found) == 1 and {item.verdict} == {verdict for verdict, _ in found}
 
 
 def number_of_tests(groups: Sequence[GroupCounts], reference: GroupCounts) -> int:

@@ -135,12 +135,23 @@ def _notes(report: Mapping[str, Any]) -> Iterator[str]:
         if group["dispersion"] > NOTICEABLE:
             yield f"Of {_called(group)}, {group['dispersion']:.2g} rows count as one, since rows recur or are alike."
     if report["unread"]:
-        yield f"{report['unread']:,} rows have no output that can be read, and count in no group."
+        yield _unread_line(report)
     if report["coverage"] is not None and (text := _coverage_line(OutcomeCoverage(**report["coverage"]))):
         yield text
     if text := not_counted(report["rejected"]):
         yield text
+    if report["note"]:
+        yield printable(report["note"])
     yield NOT_WHY
+
+
+def _unread_line(report: Mapping[str, Any]) -> str:
+    """Say how many rows have no output that can be read, in which groups, and where to look."""
+    groups = sorted(report["groups"], key=lambda group: -group["unread"])
+    several = _several([f"{group['unread']:,} of {_called(group)}" for group in groups if group["unread"]])
+    of = f" ({several})" if several else ""
+    verb = "rows have" if report["unread"] != 1 else "row has"
+    return f"{report['unread']:,} {verb} no output that can be read{of}: the drift report says what came instead."
 
 
 def _coverage_line(coverage: OutcomeCoverage) -> str:

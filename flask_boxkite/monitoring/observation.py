@@ -21,6 +21,7 @@ from flask_boxkite.drift.statistics import population_stability_index, psi_sampl
 from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
+from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.history.window import seconds_of
 from flask_boxkite.live.failed import Failures, failures_of
@@ -30,7 +31,7 @@ from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.monitoring.findings import InvalidShare
 from flask_boxkite.monitoring.notes import Notes
-from flask_boxkite.monitoring.uncounted import uncounted_note
+from flask_boxkite.monitoring.uncounted import rows_note
 from flask_boxkite.monitoring.unread import Key, expected_of, outcome_key
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.performance.live import judged_counts
@@ -52,6 +53,9 @@ __all__ = [
 ]
 
 _HOUR_SECONDS = 3600.0
+
+_ERRORS_OF = {"features": "features", "outputs": "output"}
+"""Reason of the capture errors of rows without features, and of rows without outputs."""
 
 _NOTABLE_SHARE = 0.01
 """Share of rows with invalid values, beyond the share in training, from which it is a finding."""
@@ -124,8 +128,9 @@ class Observation:
             window=self.window,
             trained=self.trained,
         )
-        note = uncounted_note(report, self.capture_errors, self.rows, self.notes)
-        return replace(report.with_unread(self.unread), failed=failed_line(self.failures, self.window), note=note)
+        report = replace(report.with_unread(self.unread), uncounted=self.uncounted)
+        note = rows_note(report, self.capture_errors, self.rows, self.notes)
+        return replace(report, failed=failed_line(self.failures, self.window), note=note)
 
     def with_notes(self, notes: Notes) -> Observation:
         """Return the same with the latest hints, if there are capture errors."""
@@ -149,6 +154,15 @@ class Observation:
     def capture_errors(self) -> dict[str, int]:
         """Requests whose features or output were not found, by reason."""
         return self._by_name(CAPTURE_REASONS, self.layout.captures_start)
+
+    @property
+    def uncounted(self) -> Uncounted:
+        """Answered rows whose features or outputs were not counted."""
+        counts = ((item.side, int(self.cells[item.cells].sum())) for item in self.layout.variables)
+        found, errors = Uncounted.of(self.rows["ok"], counts), self.capture_errors
+        # Without such errors, another process is just counting a row.
+        is_sure = {side: bool(errors[reason] or errors["internal"]) for side, reason in _ERRORS_OF.items()}
+        return Uncounted(found.rows, found.features * is_sure["features"], found.outputs * is_sure["outputs"])
 
     @property
     def requests(self) -> int:
@@ -309,7 +323,10 @@ def observe_segments(
         reach=None if window is None else WINDOWS[window],
         window=window,
     )
-    report = replace(report, together=together, failed=together.failed if together is not None else "")
+    if together is not None:
+        report = replace(
+            report, together=together, failed=together.failed, note=together.note, uncounted=together.uncounted
+        )
     return SegmentObservation(judge, report, layout, cells, totals.cells, history.snapshots)
 
 
@@ -359,6 +376,7 @@ def observed_performance(
         now=now,
         window=seen.window,
         alpha=seen.alpha,
+        uncounted=seen.uncounted.outputs,
     )
 
 

@@ -17,8 +17,9 @@ from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import DiscreteCells, cells_of
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
+from flask_boxkite.values.near_labels import NearLabels
 
-__all__ = ["Losses", "OutcomeReader", "outcome_reader"]
+__all__ = ["Losses", "OutcomeReader", "outcome_reader", "score_losses"]
 
 Losses: TypeAlias = tuple[float, ...]
 """Losses or errors of a row, in the order of `OutcomeCells.units`."""
@@ -44,7 +45,7 @@ class OutcomeReader(Protocol):
         """Return the cell of an outcome, and its losses; None if the actual value cannot be read.
 
         A score has two actual values, any other cannot be read. Among classes, any other single value is one that
-        validation never had.
+        validation never had, but for another spelling of a class, such as ``Spam`` for ``spam``.
 
         Args:
             value: Number that stands for the outputs.
@@ -82,6 +83,7 @@ class _Labels:
         item = Discrete("actual", tuple(labels), (0,) * len(labels), missing_texts=missing_texts)
         self._cells = DiscreteCells(item, 0)
         self._number = len(labels)
+        self._near = NearLabels(labels)
 
     def place(self, value: Any) -> int | None:
         """Return the place of a label; None if it is none of them."""
@@ -91,13 +93,15 @@ class _Labels:
     def place_of_actual(self, value: Any) -> int | None:
         """Return the place of a label, the one behind all labels for any other text, number or boolean.
 
-        None if the value is missing, an empty text, or no single value.
+        None if the value is missing, an empty text, another spelling of a label, or no single value.
         """
         if isinstance(value, str) and not value.strip():
             return None
         cell, _ = self._cells.locate(value)
         if cell < self._number:
             return cell
+        if value in self._near:
+            return None
         return self._number if cell != self._cells.missing and _is_single(value) else None
 
 
@@ -130,10 +134,10 @@ class _ScoreReader:
         bin_, _ = self._item.locate(value)
         if label is None or bin_ >= self._bins:
             return None
-        return 2 * bin_ + label, _losses(value, label) if self._is_probability else ()
+        return 2 * bin_ + label, score_losses(value, label) if self._is_probability else ()
 
 
-def _losses(score: float, label: int) -> Losses:
+def score_losses(score: float, label: int) -> Losses:
     """Return the Brier and the logarithmic loss of a score, for which 0 and 1 are the limits."""
     inside = min(max(score, 0.0), 1.0)
     clipped = min(max(inside, SMALLEST), 1 - SMALLEST)

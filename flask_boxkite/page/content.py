@@ -20,6 +20,7 @@ from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.pairs import PairDrift
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import IGNORED, MOVED, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import (
@@ -52,7 +53,7 @@ from flask_boxkite.performance.wording import (
     effect_lines,
     expectation_line,
     metric_texts,
-    rejected_line,
+    uncounted_lines,
     verdict_line,
 )
 
@@ -294,9 +295,9 @@ class PerformanceView:
 
     @property
     def lines(self) -> list[str]:
-        """Further sentences: coverage, expectation, effects of features, outcomes that were not counted."""
+        """Further sentences: coverage, expectation, effects of features, rows and outcomes that were not counted."""
         content = self._content
-        texts = (coverage_line(content), expectation_line(content), *effect_lines(content), rejected_line(content))
+        texts = (coverage_line(content), expectation_line(content), *effect_lines(content), *uncounted_lines(content))
         return list(filter(None, texts))
 
     @property
@@ -389,6 +390,16 @@ class ModelView:
             now=now,
             history=history,
         )
+
+    @property
+    def note(self) -> str:
+        """Note on rows that were not counted; empty if there is none."""
+        return self._report.note if self._report is not None else ""
+
+    @property
+    def uncounted(self) -> Uncounted | None:
+        """Answered rows that were not counted; None if they are not known."""
+        return self._report.uncounted if self._report is not None else None
 
     @property
     def fingerprint(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property, partial
 
-from flask_boxkite.drift.segment_wording import moved_variables, sentence_name
+from flask_boxkite.drift.segment_wording import moved_variables, sentence_name, uncounted_lines
 from flask_boxkite.drift.segments import Segment, verdict_dict
 from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
@@ -61,6 +61,11 @@ class SegmentsView:
     def rows(self) -> int:
         """Number of answered rows of all segments."""
         return sum(segment.rows for segment in self.segments)
+
+    @property
+    def uncounted(self) -> list[str]:
+        """Sentences about segments of which too many rows were not counted."""
+        return uncounted_lines(self.report.to_dict()["segments"])
 
     @property
     def moved(self) -> tuple[Segment, ...]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.performance import intervals
+from flask_boxkite.performance.challenge_doubt import completions
 from flask_boxkite.performance.challenge_wording import as_markdown, as_text
+from flask_boxkite.performance.doubt import unread_forms, unread_reason
 from flask_boxkite.performance.exchange import difference
 from flask_boxkite.performance.metric import Estimate
 from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.performance.paired import HIGHER_IS_BETTER, PairedMetric, of_binary, of_classes, of_regression
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES
-from flask_boxkite.performance.wording import metric_named
+from flask_boxkite.performance.wording import METRIC_NAMES, metric_named
+from flask_boxkite.values.unread import UnreadValue
 
 __all__ = [
     "ALPHA",
@@ -43,9 +47,11 @@ class Contestant:
         baseline: Fingerprint of its baseline.
         version: Version of its baseline; None if it has none.
         rows: Number of its answered rows in the period.
-        unreadable: Number of these without a key, or without outputs that can be judged.
+        unreadable: Number of these without a key, or without outputs that can be judged: *keyless* and *unread*.
         repeated: Number of these whose key came again later; the last one counts.
         alone: Number of the remaining rows that the other model has not answered.
+        keyless: Number of rows without a key.
+        unread: Number of rows with a key whose outputs cannot be judged.
     """
 
     model: str
@@ -55,6 +61,13 @@ class Contestant:
     unreadable: int
     repeated: int
     alone: int
+    keyless: int = 0
+    unread: int = 0
+
+    @property
+    def are_too_many_unread(self) -> bool:
+        """Whether the outputs of so many rows cannot be judged that the others tell too little."""
+        return Uncounted(self.rows - self.keyless, 0, self.unread).are_too_many
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,7 @@ class ChallengeReport:
         predicted: Rows by the champion's and the challenger's prediction, in the order of *labels*; empty for numbers.
         right: Rows with an outcome that ``both``, the ``champion`` alone, the ``challenger`` alone and ``neither``
             predicted right; empty for numbers.
+        note: Note on outcomes that cannot be read: how they look, and which verdicts they could change; or empty.
     """
 
     champion: Contestant
@@ -158,6 +172,7 @@ class ChallengeReport:
     labels: tuple[str, ...]
     predicted: tuple[tuple[int, ...], ...]
     right: dict[str, int]
+    note: str = ""
 
     def __getitem__(self, name: str) -> MetricComparison:
         """Return the metric of that name, in code such as ``auc`` or as the text of the report has it, such as ``AUC``.
@@ -184,6 +199,7 @@ class ChallengeReport:
         return {
             **asdict(self),
             "reason": self.reason or None,
+            "note": self.note or None,
             "labels": list(self.labels),
             "predicted": [list(row) for row in self.predicted],
             "metrics": self.to_rows(),
@@ -210,8 +226,10 @@ def challenge_report(
     alpha: float,
     key: str,
     window: str,
+    unread: Sequence[int] = (),
+    examples: Sequence[UnreadValue] = (),
 ) -> ChallengeReport:
-    """Report on a challenger.
+    """Report on a challenger. No verdict stands that outcomes which cannot be read could change.
 
     Args:
         contestants: The champion and the challenger.
@@ -222,22 +240,40 @@ def challenge_report(
         alpha: Probability that equally good models get another verdict.
         key: Key by which rows were paired.
         window: Period of the records.
+        unread: Places in *values* of rows of which no outcome can be read.
+        examples: Examples of such outcomes.
     """
     predicted = reader.predicted(values) if reader.labels else None
     places = known.places
     compared = list(_compared(reader, values[:, places], None if predicted is None else predicted[:, places], known))
     tests = sum(metric.name in HIGHER_IS_BETTER for metric in compared)
-    metrics = tuple(_comparison(metric, alpha / tests) for metric in compared)
+    verdicts = {metric.name: _verdict(metric, alpha / tests) for metric in compared}
+    doubtful: set[str] = set()
+    if len(unread) and len(known):
+        doubtful.update(_doubtful(reader, values, predicted, known, np.array(unread), alpha / tests, verdicts))
+    lost = _lost(contestants)
+    metrics = tuple(
+        _comparison(metric, verdicts[metric.name], is_sure=not lost and metric.name not in doubtful)
+        for metric in compared
+    )
+    verdict = _overall(metrics)
+
+    forms = unread_forms(reader.labels, examples)
     reason = ""
-    if len(known) < MINIMUM_OUTCOMES:
+    if lost and known:
+        reason = lost
+    elif len(known) < MINIMUM_OUTCOMES <= len(known) + len(unread) or (verdict == "not enough data" and doubtful):
+        reason = unread_reason(len(known), len(unread), reader.labels, examples)
+    elif len(known) < MINIMUM_OUTCOMES:
         reason = f"{len(known):,} outcomes of rows that both models answered, where {MINIMUM_OUTCOMES} are needed"
+    note = "" if forms in reason else _note(len(known), rejected.get("invalid", 0), forms, doubtful)
     return ChallengeReport(
         *contestants,
         window,
         key,
         reader.kind,
         alpha,
-        _overall(metrics),
+        verdict,
         reason,
         values.shape[1],
         len(known),
@@ -248,7 +284,46 @@ def challenge_report(
         reader.labels,
         () if predicted is None else _table(predicted, len(reader.labels)),
         {} if predicted is None else _right(predicted[:, places] == known.labels),
+        note,
     )
+
+
+def _doubtful(
+    reader: PairReader,
+    values: NDArray[np.float64],
+    predicted: NDArray[np.int64] | None,
+    known: KnownRows,
+    unread: NDArray[np.int64],
+    alpha: float,
+    verdicts: Mapping[str, ChallengeVerdict | None],
+) -> Iterator[str]:
+    """Yield the names of metrics whose verdict outcomes that cannot be read could change."""
+    for rows, names in completions(reader, values, predicted, known, unread):
+        own = None if predicted is None else predicted[:, rows.places]
+        for metric in _compared(reader, values[:, rows.places], own, rows):
+            verdict = verdicts[metric.name]
+            if metric.name in names and verdict != "not enough data" and _verdict(metric, alpha) != verdict:
+                yield metric.name
+
+
+def _lost(contestants: Sequence[Contestant]) -> str:
+    """Say of which model too many outputs cannot be read; empty if of none."""
+    for side, each in zip(("champion", "challenger"), contestants, strict=True):
+        if each.are_too_many_unread:
+            rows = each.rows - each.keyless
+            return (
+                f"the outputs of {each.unread:,} of {rows:,} rows of the {side} cannot be read, too many for a verdict"
+            )
+    return ""
+
+
+def _note(known: int, invalid: int, forms: str, doubtful: Collection[str]) -> str:
+    """Say how many outcomes could not be read, how they look, and which verdicts they could change; or nothing."""
+    if not invalid:
+        return ""
+    names = ", ".join(METRIC_NAMES[name] for name in METRIC_NAMES if name in doubtful)
+    change = f" They could change the verdict on {names}." if names else ""
+    return f"{invalid:,} of {known + invalid:,} outcomes could not be read: {forms}{change}"
 
 
 def _compared(
@@ -268,9 +343,11 @@ def _compared(
         yield from of_binary(values, predicted == 1, known.labels == 1, losses)
 
 
-def _comparison(metric: PairedMetric, alpha: float) -> MetricComparison:
+def _comparison(metric: PairedMetric, verdict: ChallengeVerdict | None, *, is_sure: bool) -> MetricComparison:
     numbers = (*metric.champion, *metric.challenger, *metric.difference)
-    return MetricComparison(metric.name, *numbers, metric.chance, _verdict(metric, alpha))
+    if verdict is not None and not is_sure:
+        verdict = "not enough data"
+    return MetricComparison(metric.name, *numbers, metric.chance, verdict)
 
 
 def _verdict(metric: PairedMetric, alpha: float) -> ChallengeVerdict | None:

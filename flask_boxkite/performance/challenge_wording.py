@@ -19,6 +19,11 @@ _VERDICTS = {
     "no difference shown": "no difference between challenger and champion is shown",
 }
 _REASONS = {"alone": "of rows that only one model answered", **REASONS}
+_UNPAIRED = {
+    "repeated": "rows whose key came again",
+    "keyless": "rows without a key",
+    "unread": "rows whose output cannot be read",
+}
 _PAIRING = (
     "Log the challenger in the champion's view, with log_prediction(model=...), or give both predictions the same key, "
     "and its name as 'key'."
@@ -67,7 +72,8 @@ def _metrics(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _verdict_line(report: Mapping[str, Any]) -> str:
     period = when(report["window"])
     if report["verdict"] == "not enough data":
-        return f"No verdict {period}: {report['reason'] or 'no metric rests on enough rows'}."
+        reason = report["reason"] or "no metric rests on enough rows"
+        return f"No verdict {period}: {reason}{'' if reason.endswith(('.', '?')) else '.'}"
     return f"By {report['outcomes']:,} outcomes {period}, {_VERDICTS[report['verdict']]}."
 
 
@@ -92,12 +98,14 @@ def _row_lines(report: Mapping[str, Any]) -> Iterator[str]:
     if counts:
         listed = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in counts.items())
         yield f"Outcomes that were not counted: {listed}."
+    if report["note"]:
+        yield printable(report["note"])
 
 
 def _paired_line(report: Mapping[str, Any]) -> str:
     sides = {name: report[name] for name in ("champion", "challenger")}
     others = [f"{side['alone']:,} only the {name}" for name, side in sides.items() if side["alone"]]
-    for reason, text in (("repeated", "rows whose key came again"), ("unreadable", "rows without key or output")):
+    for reason, text in _UNPAIRED.items():
         number = sum(side[reason] for side in sides.values())
         others += [f"{number:,} {text}"] if number else []
     rest = f"; besides, {', '.join(others)}" if others else ""

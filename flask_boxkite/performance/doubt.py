@@ -25,10 +25,9 @@ from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.unread import UnreadValue, listed_forms
 
-__all__ = ["Extremes", "extremes_of_errors", "extremes_of_shares", "is_sure", "unread_reason"]
+__all__ = ["Extremes", "extremes_of_errors", "extremes_of_shares", "is_sure", "unread_forms", "unread_reason"]
 
 _SHOWN_LABELS, _MOST_LETTERS = 10, 30
-_NUMBERS = "validation had numbers"
 
 Extremes: TypeAlias = tuple[list[Comparison], list[Comparison]]
 """Comparisons if unknown outcomes were as good as can be, and as bad."""
@@ -135,9 +134,24 @@ def unread_reason(read: int, unread: int, labels: Sequence[str], examples: Seque
         labels: Actual values of validation; empty for numbers.
         examples: Examples of unread values; of texts and numbers, only the form is told.
     """
+    return (
+        f"{unread:,} of {read + unread:,} outcomes could not be read, too many for a verdict: "
+        f"{unread_forms(labels, examples)}"
+    )
+
+
+def unread_forms(labels: Sequence[str], examples: Sequence[UnreadValue], where: str = "validation had") -> str:
+    """Say how unread actual values look, and how they are to be written.
+
+    Args:
+        labels: Actual values that are known; empty for numbers.
+        examples: Examples of unread values.
+        where: Beginning of the sentence that ends with the labels.
+    """
     shown = [repr(cut(printable(label.strip('"')), _MOST_LETTERS)) for label in labels[:_SHOWN_LABELS]]
-    trained = f"validation had {' and '.join(shown) if len(shown) < 3 else ', '.join(shown)}" if shown else _NUMBERS
+    listed = " and ".join(shown) if len(shown) < 3 else ", ".join(shown)
+    trained = f"{where} {listed or 'numbers'}"
     seen = f"{listed_forms(examples)}, where " if examples else ""
     hints = [suggestion(example.value, labels) for example in examples if example.value and labels]
     near = next((f" {hint}" for hint in hints if hint.endswith("?")), "")
-    return f"{unread:,} of {read + unread:,} outcomes could not be read, too many for a verdict: {seen}{trained}.{near}"
+    return f"{seen}{trained}.{near}"

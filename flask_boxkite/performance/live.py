@@ -13,7 +13,7 @@ from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.live.model_cells import ModelCells
 
-__all__ = ["judged_counts", "judged_rows"]
+__all__ = ["judged_counts", "judged_rows", "output_rows"]
 
 
 def judged_counts(validation: Validation, layout: ModelCells, cells: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -39,6 +39,12 @@ def judged_counts(validation: Validation, layout: ModelCells, cells: NDArray[np.
     assert isinstance(item, Discrete)
     by_class = dict(zip(map(_key, item.categories), cells[variable.cells].tolist(), strict=False))
     return np.array([[by_class.get(_key(label), 0)] for label in validation.classes], dtype=np.int64)
+
+
+def output_rows(validation: Validation, layout: ModelCells, cells: NDArray[np.int64]) -> int:
+    """Return the number of live rows with an output, whether it can be read or not."""
+    name = validation.outputs[0] if isinstance(validation, ClassValidation) else validation.output
+    return int(cells[_output(layout, name).cells].sum())
 
 
 def _output(layout: ModelCells, name: str) -> Variable:

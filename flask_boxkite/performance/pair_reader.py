@@ -13,7 +13,7 @@ from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation, Validation
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.cells import ContinuousCells
-from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
+from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader, score_losses
 
 __all__ = ["KnownRow", "KnownRows", "PairReader"]
 
@@ -40,6 +40,12 @@ class KnownRows:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def copy(self) -> KnownRows:
+        """Return the same rows, to which others may be added."""
+        rows = KnownRows()
+        rows._places, rows._labels, rows._losses = self._places[:], self._labels[:], self._losses[:]
+        return rows
 
     def add(self, place: int, row: KnownRow) -> None:
         """Add a row."""
@@ -149,6 +155,21 @@ class PairReader:
             return KnownRow(first[0] % 2, (first[1], second[1]) if self.has_losses else ((), ()))
         (over, under, _), (over_too, under_too, _) = first[1], second[1]
         return KnownRow(0, ((over - under,), (over_too - under_too,)))
+
+    def supposed(self, values: Sequence[float], label: int, actual: float) -> KnownRow:
+        """Return a row with an actual value that is supposed.
+
+        Args:
+            values: Numbers that stand for the outputs of either model.
+            label: Place of the actual value among the labels; 0 for numbers.
+            actual: Actual number; any for labels.
+        """
+        first, second = values
+        if self.kind == "regression":
+            return KnownRow(0, ((first - actual,), (second - actual,)))
+        if not self.has_losses:
+            return KnownRow(label, ((), ()))
+        return KnownRow(label, (score_losses(first, label), score_losses(second, label)))
 
 
 def _validation(name: str, baseline: Baseline) -> Validation:

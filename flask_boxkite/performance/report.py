@@ -23,7 +23,7 @@ from flask_boxkite.performance.doubt import (
     unread_reason,
 )
 from flask_boxkite.performance.effects import FeatureEffect, feature_effects
-from flask_boxkite.performance.live import judged_counts, judged_rows
+from flask_boxkite.performance.live import judged_counts, judged_rows, output_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
 from flask_boxkite.performance.outside import is_foreign, outside_share
 from flask_boxkite.performance.significance import dispersion_of
@@ -102,6 +102,9 @@ class Coverage:
             came; None without outcomes.
         lag_95: Time within which 95 % of them came.
         rejected: Number of outcomes in the window that were not counted, by reason.
+        uncounted: Number of answered rows whose output was not found or does not fit; *predictions* leave them out.
+        unread: Number of answered rows whose output is there and cannot be read; likewise.
+        keyless: Number of answered rows of records without the key that outcomes have.
     """
 
     predictions: int
@@ -111,6 +114,9 @@ class Coverage:
     lag_median: float | None
     lag_95: float | None
     rejected: dict[str, int]
+    uncounted: int = 0
+    unread: int = 0
+    keyless: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -242,6 +248,8 @@ def performance_report(
     slots: NDArray[np.int64] | None = None,
     now: float = math.inf,
     window: str | None = None,
+    uncounted: int = 0,
+    keyless: int = 0,
 ) -> PerformanceReport:
     """Report on a model.
 
@@ -261,6 +269,8 @@ def performance_report(
             rows count as one; None to take all for independent.
         now: Present Unix time; infinite if no outcome is still to come.
         window: Name of the window, or a period.
+        uncounted: Number of answered rows that *cells* have no output of.
+        keyless: Number of answered rows without the key of the outcomes.
     """
     validation = baseline.validation
     assert validation is not None
@@ -306,7 +316,12 @@ def performance_report(
         _expectation(validation, parts, int(live.sum()), alpha),
         reason,
         outside,
-        _coverage(outcome_layout, outcomes, int(live.sum()), number),
+        replace(
+            _coverage(outcome_layout, outcomes, int(live.sum()), number),
+            uncounted=uncounted,
+            unread=max(output_rows(validation, layout, cells) - int(live.sum()), 0),
+            keyless=keyless,
+        ),
         tuple(_bins(validation, live, counts)),
         labels,
         _confusion(validation, counts),

@@ -30,7 +30,8 @@ __all__ = [
     "metric_texts",
     "not_counted",
     "number_text",
-    "rejected_line",
+    "rows_not_judged",
+    "uncounted_lines",
     "verdict_line",
     "with_interval",
     "wrapped",
@@ -71,8 +72,17 @@ REASONS = {
     "late": "too late to be matched",
     "invalid": "with a value that cannot be read",
     "failed": "that could not be written",
+    "unread": "of rows whose output cannot be read",
 }
 """Reasons for which outcomes are not counted (`naming.REJECTIONS`), as the end of "3 outcomes …"."""
+
+_RECEIVED = "The drift report says what came instead."
+_NOT_JUDGED = {
+    "uncounted": ("whose output was not found, or does not fit", _RECEIVED),
+    "unread": ("whose output cannot be read", _RECEIVED),
+    "keyless": ("without a key", "Give it in the view: @monitor.predict(key=…)."),
+}
+"""Reasons for which no outcome can judge an answered row (`report.Coverage`), and the remedies."""
 
 NONE = "\N{EN DASH}"
 """Text for a number that does not exist."""
@@ -117,7 +127,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         "",
         *text_table([("metric", "validated", "expected", "realised"), *rows], (23, 9, 27), right=(1,)),
     ]
-    for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
+    for text in (expectation_line(report), *effect_lines(report), *uncounted_lines(report), BLIND):
         if text:
             lines += ["", *wrapped(text)]
     return "\n".join(lines)
@@ -133,6 +143,8 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
         markdown_row(["---"] * len(head)),
     ]
     lines += [markdown_row(list(texts)) for texts in metric_texts(report)]
+    for text in (coverage_line(report), *uncounted_lines(report)):
+        lines += ["", escaped(text)]
     return "\n".join(lines)
 
 
@@ -212,9 +224,24 @@ def _expects_worse(report: Mapping[str, Any]) -> bool:
     return report["expectation"] in ("worse", "much worse")
 
 
-def rejected_line(report: Mapping[str, Any]) -> str:
-    """Say how many outcomes were not counted, and why."""
-    return not_counted(report["coverage"]["rejected"])
+def uncounted_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return sentences on the rows that no outcome can judge, and on the outcomes that were not counted."""
+    coverage = report["coverage"]
+    return list(filter(None, (rows_not_judged(coverage), not_counted(coverage["rejected"]))))
+
+
+def rows_not_judged(coverage: Mapping[str, Any]) -> str:
+    """Say how many answered rows no outcome can judge, why, and the remedy; empty if there are none.
+
+    Args:
+        coverage: Coverage, in the form of `Coverage`; an older server's does not say it.
+    """
+    counts = [(coverage.get(reason, 0), text, remedy) for reason, (text, remedy) in _NOT_JUDGED.items()]
+    found = [(f"{rows:,} {text}", remedy) for rows, text, remedy in counts if rows]
+    if not found:
+        return ""
+    remedies = " ".join(dict.fromkeys(remedy for _, remedy in found))
+    return f"Rows that no outcome can judge: {', '.join(text for text, _ in found)}. {remedies}"
 
 
 def not_counted(rejected: Mapping[str, int]) -> str:

@@ -20,14 +20,12 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.segments import SegmentReport
-from flask_boxkite.drift.uncounted import uncounted_sides
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.fairness.report import ALPHA as FAIRNESS_ALPHA
 from flask_boxkite.fairness.report import FairnessReport, fairness_report
 from flask_boxkite.fairness.verdict import Limits
 from flask_boxkite.live.failed import Failures
-from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import MISSING
 from flask_boxkite.performance.challenge import ALPHA, ChallengeReport
 from flask_boxkite.performance.pair_reader import PairReader
@@ -50,14 +48,14 @@ from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reader import Reader
 from flask_boxkite.records.record_columns import ColumnsJob
 from flask_boxkite.records.row_counting import RowCounting, RowJob
-from flask_boxkite.records.segment_counts import SegmentCounts
+from flask_boxkite.records.segment_counts import SegmentCounts, whole_of
 from flask_boxkite.records.segment_performance import Counted, SegmentPerformanceReport
 from flask_boxkite.records.segmentation import Segmentation, is_by_model
 from flask_boxkite.records.segments import Judging
 from flask_boxkite.records.selection import Filter
 from flask_boxkite.records.shares import Executor, count_shares
 from flask_boxkite.records.tabling import TableJob
-from flask_boxkite.records.uncounted import uncounted_note
+from flask_boxkite.records.uncounted import rows_note
 from flask_boxkite.values.times import nearest_microsecond
 
 if TYPE_CHECKING:  # pyarrow is not there where only lines are read
@@ -304,7 +302,13 @@ class Records:
         assert segmentation is not None
         segmentation.check({*counter.segments, *(before or ())})
         report = judging.segments(segmentation, by, counter.segments, before, most_segments)
-        return replace(report, failed=failed_line(counter.failures, judging.window))
+        whole = counter.whole
+        return replace(
+            report,
+            failed=failed_line(counter.failures, judging.window),
+            uncounted=whole.uncounted(judging.baseline),
+            note=self._note(judging.baseline, whole, before, is_answered=bool(counter.segments)),
+        )
 
     def observed(
         self, baseline: AnyBaseline, *, against: Records | None = None, alpha: float = Settings.drift_alpha
@@ -315,15 +319,26 @@ class Records:
         """
         judging, counting, before = self._compared(baseline, None, against, alpha)
         counter = counting.counter
-        none = SegmentCounts.none(ModelCells.of(judging.baseline).buckets_start)
-        whole, failures = counter.segments.get("", none), counter.failures
+        whole, failures = counter.whole, counter.failures
+        none = SegmentCounts.none(len(whole.cells))
         report = judging.report(whole, None if before is None else before.get("", none)).with_unread(counter.unread)
-        note = ""
-        if what := uncounted_sides((item.side, item.live_rows) for item in report):
-            side = what.removeprefix("no ") if what != "nothing" else ""
-            is_answered = bool(counter.segments)
-            note = uncounted_note(self._counts, judging.baseline, self.location, side=side, is_answered=is_answered)
+        note = self._note(judging.baseline, whole, before, is_answered=bool(counter.segments))
         return replace(report, failed=failed_line(failures, judging.window), note=note), whole.cells, failures
+
+    def _note(
+        self,
+        baseline: Baseline,
+        counts: SegmentCounts,
+        before: Mapping[str, SegmentCounts] | None,
+        *,
+        is_answered: bool,
+    ) -> str:
+        """Return the note on rows that were not counted: in this period, and in the earlier one if there is one."""
+        texts = [rows_note(counts, baseline, self._counts, self.location, is_answered=is_answered)]
+        if before:
+            earlier = str(whole_of(before.values()).uncounted(baseline))
+            texts.append(f"In the earlier period: {earlier[0].lower()}{earlier[1:]}" if earlier else "")
+        return " ".join(filter(None, texts))
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
@@ -507,7 +522,14 @@ class Records:
         counted = Counted(known, joining.layout, model, str(self._wanted.period.bounded_by(span)))
         if counting.segmentation is None:
             whole = counted.cells(counter.segments.get(""), joining.classes)
-            return counted.report(whole, joining.cells(model), alpha, joining.unread.found)
+            return counted.report(
+                whole,
+                joining.cells(model),
+                alpha,
+                joining.unread.found,
+                uncounted=counter.whole.uncounted(known).outputs if counter.segments else 0,
+                keyless=joining.hidden.keyless,
+            )
         return counted.by_segment(counting.segmentation, by or "", counter.segments, joining, alpha, most_segments)
 
     def challenge(
@@ -662,6 +684,7 @@ class Records:
             rejected=rejected if outcomes is not None else {},
             coverage=counter.coverage if outcomes is not None else None,
             are_all_known=grouping.segmentation is None,
+            note=counter.note,
         )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------

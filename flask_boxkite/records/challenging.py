@@ -124,10 +124,21 @@ def challenged(
     names = {first.model, second.model}
     pairs = Pairs(first.answers, second.answers, key)
     models: Counter[str] = Counter()
-    known, rejected = known_rows(pairs, reader, of_models(outcomes, names, models))
+    found = known_rows(pairs, reader, of_models(outcomes, names, models))
     warn_of_other_models(models, names)
     contestants = (_contestant(first, len(pairs)), _contestant(second, len(pairs)))
-    return challenge_report(contestants, reader, pairs.values, known, rejected, alpha=alpha, key=key, window=window)
+    return challenge_report(
+        contestants,
+        reader,
+        pairs.values,
+        found.known,
+        found.rejected,
+        alpha=alpha,
+        key=key,
+        window=window,
+        unread=found.unread,
+        examples=found.examples.found,
+    )
 
 
 def _contestant(side: Side, paired: int) -> Contestant:
@@ -136,7 +147,9 @@ def _contestant(side: Side, paired: int) -> Contestant:
         baseline=side.baseline.fingerprint,
         version=side.baseline.version,
         rows=side.answers.rows,
-        unreadable=side.answers.unreadable,
+        unreadable=side.answers.keyless + side.answers.unread,
         repeated=side.answers.repeated,
         alone=len(side.answers.values) - paired,
+        keyless=side.answers.keyless,
+        unread=side.answers.unread,
     )

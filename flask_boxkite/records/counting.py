@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress, zip_longest
 from operator import attrgetter
@@ -32,7 +32,7 @@ from flask_boxkite.records.alignment import Row, aligner_of
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.failed import FAILED, FailedRows
 from flask_boxkite.records.parquet.counting import ColumnRows
-from flask_boxkite.records.segment_counts import SegmentCounts, Slot
+from flask_boxkite.records.segment_counts import SegmentCounts, Slot, whole_of
 from flask_boxkite.values.unread import Examples, UnreadValue
 
 __all__ = ["CountedRows", "RecordCounter", "SegmentOf", "Tallies", "is_answered", "slot_begin"]
@@ -84,11 +84,13 @@ class Tallies:
         segments: Counts of answered rows, by segment.
         failed: Counts of failed rows, in the order of the model's cells.
         unread: Examples of values that count as invalid, by side and name of the variable.
+        surplus: Number of rows of segments beyond the ones of their records, which had more outputs than rows.
     """
 
     segments: dict[str, SegmentCounts]
     failed: NDArray[np.int64]
     unread: dict[tuple[str, str], Examples]
+    surplus: int
 
 
 class RecordCounter:
@@ -136,6 +138,7 @@ class RecordCounter:
         self.segments: dict[str, SegmentCounts] = {}
         self._failed = FailedRows(layout, self._features)
         self._unread = self._watched(baseline)
+        self._surplus = 0
 
     def _watched(self, baseline: Baseline) -> dict[tuple[str, str], Examples]:
         """Return the examples of each variable, which counting fills."""
@@ -156,7 +159,7 @@ class RecordCounter:
     @property
     def tallies(self) -> Tallies:
         """The counts so far, for a counter in another process."""
-        return Tallies(self.segments, self._failed.cells, self._unread)
+        return Tallies(self.segments, self._failed.cells, self._unread, self._surplus)
 
     def join(self, tallies: Tallies, named: Callable[[str], str]) -> None:
         """Add the counts of another counter of the same kind.
@@ -170,6 +173,7 @@ class RecordCounter:
         self._failed.join(tallies.failed)
         for key, examples in tallies.unread.items():
             self._unread[key].join(examples)
+        self._surplus += tallies.surplus
 
     def _add_to(self, segment: str, counts: SegmentCounts) -> None:
         if segment in self.segments:
@@ -207,10 +211,15 @@ class RecordCounter:
         return found
 
     @property
+    def whole(self) -> SegmentCounts:
+        """The counts of all segments together."""
+        whole = whole_of(self.segments.values(), self._cells)
+        return replace(whole, rows=whole.rows - self._surplus)
+
+    @property
     def failures(self) -> Failures:
         """The failed rows, and the features that were odd in them."""
-        answered = sum((item.cells for item in self.segments.values()), np.zeros(self._cells, dtype=np.int64))
-        return self._failed.beside(answered)
+        return self._failed.beside(self.whole.cells)
 
     def _add_failed(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -258,6 +267,7 @@ class RecordCounter:
                 parts[segment].outputs.append(output)
         if (unknown := record.rows - max(len(features), len(outputs))) > 0:
             own[self.segment_of(record, None, None)] += unknown
+        self._surplus += max(-unknown, 0)
         is_hashed = record.rows == 1 or bool(features if self._width else outputs)
         for segment, rows in own.items():
             parts[segment].rows += rows

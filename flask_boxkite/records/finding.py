@@ -79,10 +79,13 @@ class OutcomeFinder(Generic[T]):
         return list(self._outcomes)
 
     def names(self, record: Record, aligner: Aligner) -> list[str | None]:
-        """Return the keys of the rows of a record, as far as they can be read; none if there are no outcomes."""
+        """Return the keys of the rows of a record, None where there is none; nothing if there are no outcomes."""
         if self._id is not None and record.rows == 1:
             self._join_row_zero(getattr(record, self._id))
-        return list(self._keys_of(record, aligner)) if self._outcomes else []
+        if not self._outcomes:
+            return []
+        names = list(self._keys_of(record, aligner))
+        return names + [None] * (record.rows - len(names))
 
     def named(self, names: Sequence[str | None]) -> list[tuple[int, str]]:
         """Return the keys that an outcome names, with their places."""

@@ -25,6 +25,7 @@ from flask_boxkite.fairness.coverage import OutcomeCoverage
 from flask_boxkite.fairness.selection import Selection
 from flask_boxkite.fairness.slots import SlotSeries
 from flask_boxkite.naming import MISSING, RARE, REDACTED, category_text, short_text
+from flask_boxkite.performance.doubt import unread_forms
 from flask_boxkite.performance.significance import LEAST_SLOTS
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.counting import is_answered
@@ -35,6 +36,7 @@ from flask_boxkite.records.keys import key_text
 from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.records.segmentation import MOST_COUNTED, Segmentation
 from flask_boxkite.values.rowhash import ROW_BUCKETS, bucket_of
+from flask_boxkite.values.unread import Examples
 
 __all__ = ["GroupCounter", "Grouped", "outcome_group"]
 
@@ -46,13 +48,13 @@ class _Prediction(NamedTuple):
 
     Attributes:
         seconds: Time of the prediction.
-        is_selected: Whether the model selected it.
+        is_selected: Whether the model selected it; None if its output cannot be read.
         group: Name of its group; empty if that comes with the outcome.
         bucket: Bucket of the hash of its features; -1 without features.
     """
 
     seconds: float
-    is_selected: bool
+    is_selected: bool | None
     group: str
     bucket: int
 
@@ -82,20 +84,22 @@ class _Tally:
     positive_slots: SlotSeries = field(default_factory=SlotSeries)
 
     def add(self, row: _Prediction) -> None:
-        """Count a row."""
+        """Count a row whose output can be read."""
+        is_selected = bool(row.is_selected)
         self.rows += 1
-        self.selected += row.is_selected
+        self.selected += is_selected
         if row.bucket >= 0:
             self.buckets[row.bucket] += 1
-        self.slots.add(row.seconds, row.is_selected)
+        self.slots.add(row.seconds, is_selected)
 
     def add_actual(self, row: _Prediction, *, is_positive: bool) -> None:
-        """Count the outcome of a row."""
+        """Count the outcome of such a row."""
+        is_selected = bool(row.is_selected)
         self.outcomes += 1
         if is_positive:
             self.positives += 1
-            self.true_positives += row.is_selected
-            self.positive_slots.add(row.seconds, row.is_selected)
+            self.true_positives += is_selected
+            self.positive_slots.add(row.seconds, is_selected)
 
     def join(self, other: _Tally) -> None:
         """Add the counts of another group."""
@@ -109,6 +113,36 @@ class _Tally:
         self.positive_slots.join(other.positive_slots)
 
 
+@dataclass
+class _Unread:
+    """The rows of one group that cannot be read.
+
+    Attributes:
+        rows: Number of rows whose output cannot be read.
+        outcomes: Number of rows with an outcome whose output, or whose actual value, cannot be read.
+        maybe_found: Number of these that may be selected actual positives.
+        maybe_missed: Number of these that may be actual positives which are not selected.
+    """
+
+    rows: int = 0
+    outcomes: int = 0
+    maybe_found: int = 0
+    maybe_missed: int = 0
+
+    def add_outcome(self, row: _Prediction) -> None:
+        """Count a row that may be an actual positive."""
+        self.outcomes += 1
+        self.maybe_found += row.is_selected is not False
+        self.maybe_missed += row.is_selected is not True
+
+    def join(self, other: _Unread) -> None:
+        """Add the counts of another group."""
+        self.rows += other.rows
+        self.outcomes += other.outcomes
+        self.maybe_found += other.maybe_found
+        self.maybe_missed += other.maybe_missed
+
+
 @dataclass(frozen=True)
 class Grouped:
     """The counts of one counter.
@@ -119,6 +153,7 @@ class Grouped:
         hidden: Rows whose key or output is hidden.
         hidden_groups: Number of rows whose group is hidden.
         unread: Number of answered rows whose outputs cannot be read.
+        unread_groups: Number of these by group.
         seen: Number of the other answered rows: of ones that were not selected, and of selected ones.
     """
 
@@ -127,6 +162,7 @@ class Grouped:
     hidden: Hidden
     hidden_groups: int
     unread: int
+    unread_groups: dict[str, _Unread]
     seen: Sequence[int]
 
 
@@ -167,6 +203,9 @@ class GroupCounter:
         self.others = self._finder.others
         self.hidden = Hidden(key)
         self.unread = 0
+        self._unread_groups: dict[str, _Unread] = {}
+        self._examples = Examples()
+        self._rejected: dict[str, int] = {}
         self._selection = selection
         self._segmentation = segmentation
         self._width = len(features)
@@ -202,16 +241,29 @@ class GroupCounter:
             found: dict[int, _Prediction] = {}
             named = dict(self._finder.named(names))
             for place, (row, output, chosen) in enumerate(zip_longest(features, outputs, selected)):
-                if chosen is None or (self._segmentation is None and place not in named):
+                if self._segmentation is None and place not in named:
                     continue
-                found[place] = self._prediction(record, row, output, is_selected=chosen)
-                if self._segmentation is not None:
-                    self._tally(found[place].group).add(found[place])
+                found[place] = one = self._prediction(record, row, output, is_selected=chosen)
+                if self._segmentation is not None and chosen is not None:
+                    self._tally(one.group).add(one)
+                elif self._segmentation is not None:
+                    self._unread_of(one.group).rows += 1
+            self._add_bare(record, max(len(features), len(outputs)), named, found)
             for place, name in named.items():
-                if place in found:
-                    self._finder.note(name, record.created_at, found[place])
+                self._finder.note(name, record.created_at, found[place])
 
-    def _prediction(self, record: Record, row: Row | None, output: Row | None, *, is_selected: bool) -> _Prediction:
+    def _add_bare(self, record: Record, first: int, named: Iterable[int], found: dict[int, _Prediction]) -> None:
+        """Note the rows of a record from one on, of which nothing was read."""
+        if first >= record.rows:
+            return
+        bare = self._prediction(record, None, None, is_selected=None)
+        found.update((place, bare) for place in named if place >= first)
+        if self._segmentation is not None:
+            self._unread_of(bare.group).rows += record.rows - first
+
+    def _prediction(
+        self, record: Record, row: Row | None, output: Row | None, *, is_selected: bool | None
+    ) -> _Prediction:
         own = () if row is None else row[: self._width]
         bucket = bucket_of(_bytes_of(own)) if len(own) else -1
         return _Prediction(record.created_at, is_selected, self._group_of(record, row, output), bucket)
@@ -231,12 +283,16 @@ class GroupCounter:
             return self._groups.setdefault(name, _Tally())
         return self._groups[name]
 
+    def _unread_of(self, name: str) -> _Unread:
+        if name not in self._unread_groups and len(self._unread_groups) > MOST_COUNTED:
+            name = RARE
+        return self._unread_groups.setdefault(name, _Unread())
+
     @property
     def grouped(self) -> Grouped:
         """The counts so far, for a counter in another process; before `join_outcomes`."""
-        return Grouped(
-            self._groups, self._finder.notes, self.hidden, self._hidden_groups, self.unread, tuple(self._seen)
-        )
+        notes, seen = self._finder.notes, tuple(self._seen)
+        return Grouped(self._groups, notes, self.hidden, self._hidden_groups, self.unread, self._unread_groups, seen)
 
     def join(self, grouped: Grouped) -> None:
         """Add the counts of another counter of the same kind, of records behind these."""
@@ -249,28 +305,63 @@ class GroupCounter:
         self.hidden.join(grouped.hidden)
         self._hidden_groups += grouped.hidden_groups
         self.unread += grouped.unread
+        for name, unread in grouped.unread_groups.items():
+            self._unread_of(named(name)).join(unread)
         self._seen = [own + other for own, other in zip(self._seen, grouped.seen, strict=True)]
 
     def join_outcomes(self, model: str) -> dict[str, int]:
         """Count the outcomes of a model; return how many were not counted, by reason."""
-        rejected = Counter(unknown=self._finder.nameless(model), repeated=0, invalid=0)
+        rejected = Counter(unknown=self._finder.nameless(model), repeated=0, invalid=0, unread=0)
         for row, outcomes in self._finder.by_key(model):
             if row is None:
                 rejected["unknown"] += len(outcomes)
+            elif outcomes and row.is_selected is None:
+                rejected["unread"] += len(outcomes)
+                self._add_unread(row, outcomes)
             elif outcomes:
                 tally = self._tally(row.group or _group_among(outcomes))
                 if self._segmentation is None:
                     tally.add(row)
-                    self._known[row.is_selected] += not self._has_actual
+                    self._known[bool(row.is_selected)] += not self._has_actual
                 if self._has_actual:
-                    read = [self._selection.is_positive(outcome.actual) for outcome in outcomes]
-                    known = [each for each in read if each is not None]
-                    rejected["invalid"] += len(read) - len(known)
+                    known = self._known_actuals(outcomes)
+                    rejected["invalid"] += len(outcomes) - len(known)
                     rejected["repeated"] += max(len(known) - 1, 0)
                     if known:
                         tally.add_actual(row, is_positive=known[0])
-                        self._known[row.is_selected] += 1
-        return dict(rejected)
+                        self._known[bool(row.is_selected)] += 1
+                    else:
+                        self._unread_of(row.group or _group_among(outcomes)).add_outcome(row)
+        self._rejected = dict(rejected)
+        return self._rejected
+
+    def _known_actuals(self, outcomes: Sequence[OutcomeRow]) -> list[bool]:
+        """Return the actual values that can be read, and keep examples of others."""
+        known = []
+        for outcome in outcomes:
+            if (is_positive := self._selection.is_positive(outcome.actual)) is None:
+                self._examples.note(outcome.actual)
+            else:
+                known.append(is_positive)
+        return known
+
+    def _add_unread(self, row: _Prediction, outcomes: Sequence[OutcomeRow]) -> None:
+        """Count the outcomes of a row whose output cannot be read."""
+        unread = self._unread_of(row.group or _group_among(outcomes))
+        unread.rows += self._segmentation is None
+        if self._has_actual:
+            known = self._known_actuals(outcomes)
+            if not known or known[0]:
+                unread.add_outcome(row)
+
+    @property
+    def note(self) -> str:
+        """The note on outcomes that cannot be read, after `join_outcomes`; empty if there are none."""
+        invalid = self._rejected.get("invalid", 0)
+        if not invalid:
+            return ""
+        forms = unread_forms(self._selection.labels, self._examples.found, "the model has")
+        return f"{invalid:,} of {invalid + sum(self._known):,} outcomes could not be read: {forms}"
 
     @property
     def coverage(self) -> OutcomeCoverage:
@@ -302,22 +393,33 @@ class GroupCounter:
             text_of: Returns the name of a group for people.
             kept: Name of a group that is among them in any case.
         """
-        named = sorted(self._groups.keys() - {RARE}, key=lambda name: (name != kept, -self._groups[name].rows, name))
-        tallies = {name: self._groups[name] for name in named[:most]}
-        rest = [tally for name, tally in self._groups.items() if name not in tallies]
+        if not self._groups:
+            return []
+        none = _Tally()
+        found = {**dict.fromkeys(self._unread_groups, none), **self._groups}  # a group may have unread rows alone
+        named = sorted(found.keys() - {RARE}, key=lambda name: (name != kept, -found[name].rows, name))
+        tallies, unread = {name: found[name] for name in named[:most]}, dict(self._unread_groups)
+        rest = [name for name in found if name not in tallies]
         if rest:
             tallies[RARE] = together = _Tally()
-            for tally in rest:
-                together.join(tally)
+            unread[RARE] = _Unread()
+            for name in rest:
+                together.join(found[name])
+                unread[RARE].join(self._unread_groups.get(name, _Unread()))
         whole = _Tally()
         for tally in tallies.values():
             whole.join(tally)
-        return list(self._counts(tallies, whole, text_of))
+        return list(self._counts(tallies, unread, whole, text_of))
 
     def _counts(
-        self, tallies: dict[str, _Tally], whole: _Tally, text_of: Callable[[str], str]
+        self,
+        tallies: dict[str, _Tally],
+        unread: dict[str, _Unread],
+        whole: _Tally,
+        text_of: Callable[[str], str],
     ) -> Iterator[GroupCounts]:
         for name, tally in tallies.items():
+            own = unread.get(name, _Unread())
             recurring = float(at_least(recurrence(tally.buckets[np.newaxis], self._collisions))[0])
             yield GroupCounts(
                 name,
@@ -329,6 +431,10 @@ class GroupCounter:
                 max(recurring, _dispersion(tally.slots, whole.slots)),
                 max(recurring, _dispersion(tally.positive_slots, whole.positive_slots)),
                 text_of(name),
+                own.rows,
+                own.outcomes,
+                own.maybe_found,
+                own.maybe_missed,
             )
 
 

@@ -1,4 +1,4 @@
-"""Keys and outputs that ``BOXKITE_REDACT`` hides in records, though a report needs them."""
+"""Keys and outputs that ``BOXKITE_REDACT`` hides in records, though a report needs them, and rows without a key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def hides(output: Any) -> bool:
 
 
 class Hidden:
-    """Counts the answered rows whose key or judged output is hidden.
+    """Counts the answered rows whose key or judged output is hidden, and the ones without a key.
+
+    Attributes:
+        keyless: Number of rows without a key; rows whose keys were not asked for have one.
 
     Args:
         key: Name of the key.
@@ -35,7 +38,7 @@ class Hidden:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._rows = self._keys = self._outputs = 0
+        self._rows = self._keys = self._outputs = self.keyless = 0
 
     def see(self, rows: int, names: Sequence[str | None], output: Any, values: Sequence[float | None]) -> None:
         """Count the rows of a record.
@@ -48,18 +51,21 @@ class Hidden:
         """
         self._rows += rows
         self._keys += names.count(REDACTED)
+        self.keyless += names.count(None)
         if hides(output):
             self._outputs += rows - len(values) + values.count(None)
 
-    def pass_over(self, rows: int) -> None:
-        """Count rows of which neither key nor output is hidden."""
+    def pass_over(self, rows: int, keyless: int) -> None:
+        """Count rows of which neither key nor output is hidden, some of them without a key."""
         self._rows += rows
+        self.keyless += keyless
 
     def join(self, other: Hidden) -> None:
         """Add the counts of another reading."""
         self._rows += other._rows
         self._keys += other._keys
         self._outputs += other._outputs
+        self.keyless += other.keyless
 
     def check(self) -> None:
         """Warn if some keys or outputs are hidden.

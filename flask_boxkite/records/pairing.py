@@ -27,8 +27,9 @@ from flask_boxkite.records.hidden import Hidden
 from flask_boxkite.records.keys import given_key, keys_of
 from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.values.ids import request_part
+from flask_boxkite.values.unread import Examples
 
-__all__ = ["Answers", "Collected", "ModelRows", "Pairs", "ValueOf", "known_rows"]
+__all__ = ["Answers", "Collected", "Matched", "ModelRows", "Pairs", "ValueOf", "known_rows"]
 
 ValueOf = Callable[[Sequence[Any]], "float | None"]
 """Returns the number that stands for a row's outputs, or None: `OutcomeReader.value_of`."""
@@ -47,14 +48,16 @@ class Answers(NamedTuple):
         fingerprints: Fingerprints of the keys.
         values: Numbers that stand for the outputs.
         rows: Number of answered rows.
-        unreadable: Number of these without a key, or without outputs that can be judged.
-        repeated: Number of these whose key came again later.
+        keyless: Number of these without a key.
+        unread: Number of these with a key, and without outputs that can be judged.
+        repeated: Number of the others whose key came again later.
     """
 
     fingerprints: NDArray[np.uint64]
     values: NDArray[np.float64]
     rows: int
-    unreadable: int
+    keyless: int
+    unread: int
     repeated: int
 
 
@@ -67,6 +70,7 @@ class Collected:
         times: Times of these rows, in Unix seconds.
         values: Numbers that stand for their outputs.
         rows: Number of answered rows.
+        keyless: Number of these without a key.
         hidden: Rows whose key or output is hidden.
     """
 
@@ -74,6 +78,7 @@ class Collected:
     times: array[float]
     values: array[float]
     rows: int
+    keyless: int
     hidden: Hidden
 
 
@@ -98,13 +103,14 @@ class ModelRows:
         self.hidden = Hidden(key)
         self._is_shared = key in _SHARED
         self._fingerprints, self._times, self._values = array("Q"), array("d"), array("d")
-        self._rows = 0
+        self._rows = self._keyless = 0
 
     def add(self, records: Iterable[Record], aligner: Aligner) -> None:
         """Collect some records."""
         for record in filter(is_answered, records):
             self._rows += record.rows
             names = list(self._keys_of(record, aligner))
+            self._keyless += record.rows - len(names) + names.count(None) + names.count(REDACTED)
             values = [self._value_of(row) for row in aligner.output_rows(record) or ()]
             self.hidden.see(record.rows, names, record.output, values)
             for name, value in zip(names, values, strict=False):
@@ -116,7 +122,7 @@ class ModelRows:
     @property
     def collected(self) -> Collected:
         """The rows so far, for a collection in another process."""
-        return Collected(self._fingerprints, self._times, self._values, self._rows, self.hidden)
+        return Collected(self._fingerprints, self._times, self._values, self._rows, self._keyless, self.hidden)
 
     def join(self, collected: Collected) -> None:
         """Add the rows of records behind these."""
@@ -124,6 +130,7 @@ class ModelRows:
         self._times += collected.times
         self._values += collected.values
         self._rows += collected.rows
+        self._keyless += collected.keyless
         self.hidden.join(collected.hidden)
 
     def answers(self) -> Answers:
@@ -134,7 +141,8 @@ class ModelRows:
         is_last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
         values = np.frombuffer(self._values)[order[is_last]]
         found = int(is_last.sum())
-        return Answers(ordered[is_last], values, self._rows, self._rows - len(ordered), len(ordered) - found)
+        unread = max(self._rows - self._keyless - len(ordered), 0)
+        return Answers(ordered[is_last], values, self._rows, self._keyless, unread, len(ordered) - found)
 
 
 class Pairs:
@@ -183,8 +191,24 @@ class Pairs:
         return places, is_of_one
 
 
-def known_rows(pairs: Pairs, reader: PairReader, outcomes: Iterable[OutcomeRow]) -> tuple[KnownRows, dict[str, int]]:
-    """Return the pairs that have an outcome, and the number of other outcomes by reason.
+class Matched(NamedTuple):
+    """Pairs and their outcomes.
+
+    Attributes:
+        known: Pairs with an outcome that can be read.
+        rejected: Number of outcomes that were not counted, by reason.
+        unread: Places of pairs of which no outcome can be read.
+        examples: Examples of such outcomes.
+    """
+
+    known: KnownRows
+    rejected: dict[str, int]
+    unread: list[int]
+    examples: Examples
+
+
+def known_rows(pairs: Pairs, reader: PairReader, outcomes: Iterable[OutcomeRow]) -> Matched:
+    """Return the pairs that have an outcome, and the outcomes that do not count.
 
     Args:
         pairs: Rows that both models answered.
@@ -193,6 +217,8 @@ def known_rows(pairs: Pairs, reader: PairReader, outcomes: Iterable[OutcomeRow])
     """
     known, is_known = KnownRows(), bytearray(len(pairs))
     rejected = dict.fromkeys(("unknown", "alone", "repeated", "invalid"), 0)
+    unread: set[int] = set()
+    examples = Examples()
     left = iter(outcomes)
     while chunk := list(islice(left, _AT_ONCE)):
         places, is_of_one = pairs.find([outcome.key for outcome in chunk])
@@ -202,12 +228,14 @@ def known_rows(pairs: Pairs, reader: PairReader, outcomes: Iterable[OutcomeRow])
                 rejected["alone" if is_alone else "unknown"] += 1
             elif (row := reader.known(next(values), outcome.actual)) is None:
                 rejected["invalid"] += 1
+                unread.add(place)
+                examples.note(outcome.actual)
             elif is_known[place]:
                 rejected["repeated"] += 1
             else:
                 is_known[place] = True
                 known.add(place, row)
-    return known, rejected
+    return Matched(known, rejected, sorted(place for place in unread if not is_known[place]), examples)
 
 
 def _as_given(text: str) -> str | None:

@@ -11,6 +11,7 @@ from flask_boxkite.performance.wording import (
     decisive_line,
     not_counted,
     number_text,
+    rows_not_judged,
     with_interval,
     wrapped,
 )
@@ -80,9 +81,20 @@ def _rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _details(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the change of each segment that is worse, and the outcomes that were not counted."""
+    """Yield the change of each worse segment, doubts, and rows and outcomes that were not counted."""
     for segment in report["segments"]:
         if segment["performance"]["verdict"] in ("worse", "much worse"):
             yield f"{printable(segment['text'])}: {decisive_line(segment['performance'])}"
-    if text := not_counted(report["rejected"]):
-        yield text
+        elif segment["performance"]["coverage"]["rejected"]["invalid"] and segment["performance"]["reason"]:
+            reason = printable(segment["performance"]["reason"])
+            yield f"{printable(segment['text'])}: {reason}{'' if reason.endswith(('.', '?')) else '.'}"
+    if unseen := sum(segment["performance"]["coverage"]["unseen"] for segment in report["segments"]):
+        yield f"Outcomes of a class that validation never had, which count as wrong: {unseen:,}."
+    yield from filter(None, (rows_not_judged(_coverage(report)), not_counted(report["rejected"])))
+
+
+def _coverage(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many answered rows of all segments no outcome can judge, by reason."""
+    parts = [segment["performance"]["coverage"] for segment in report["segments"]]
+    counts = {reason: sum(part[reason] for part in parts) for reason in ("uncounted", "unread")}
+    return {**counts, "keyless": report["keyless"]}

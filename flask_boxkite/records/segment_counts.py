@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,8 +13,9 @@ from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.variables import SIDES
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.uncounted import Uncounted
 
-__all__ = ["SegmentCounts", "Slot", "first_times", "with_counts"]
+__all__ = ["SegmentCounts", "Slot", "first_times", "whole_of", "with_counts"]
 
 
 @dataclass
@@ -75,6 +76,14 @@ class SegmentCounts:
         for begins, slot in other.slots.items():
             self.slots[begins] = self.slots[begins].plus(slot) if begins in self.slots else slot
 
+    def uncounted(self, baseline: Baseline) -> Uncounted:
+        """Return how many of the rows are not in the counts of features or outputs.
+
+        Args:
+            baseline: Baseline in whose cells they are counted.
+        """
+        return Uncounted.of(self.rows, ((item.side, int(self.cells[item.cells].sum())) for item in baseline.variables))
+
     def timeline(self, end: float) -> Timeline | None:
         """Return the counts by stretch of time; None if there are none.
 
@@ -114,6 +123,23 @@ class SegmentCounts:
         """The rows by the parts of both variables of all pairs, shape (counts,)."""
         found: NDArray[np.int64] = np.sum([slot.pairs for slot in self.slots.values()], axis=0, dtype=np.int64)
         return found
+
+
+def whole_of(counts: Collection[SegmentCounts], cells: int = 0) -> SegmentCounts:
+    """Return the counts of segments together; of several, without slots.
+
+    Args:
+        counts: Counts of each segment.
+        cells: Number of cells if there is none.
+    """
+    if len(counts) == 1:
+        return next(iter(counts))
+    whole = SegmentCounts.none(cells)
+    for item in counts:
+        whole.cells = item.cells + (whole.cells if whole.rows else 0)
+        whole.rows += item.rows
+        whole.last = max(whole.last, item.last)
+    return whole
 
 
 def first_times(counts: Iterable[SegmentCounts]) -> dict[float, float]:

@@ -70,6 +70,7 @@ class SegmentPerformanceReport:
         alpha: False-alarm probability of all segments together.
         segments: Segments, one for each value.
         rejected: Number of outcomes that were not counted, by reason; the ``unknown`` ones are of no segment.
+        keyless: Number of answered rows without the key that outcomes have.
     """
 
     by: str
@@ -80,6 +81,7 @@ class SegmentPerformanceReport:
     alpha: float
     segments: tuple[SegmentPerformance, ...]
     rejected: dict[str, int]
+    keyless: int = 0
 
     def __getitem__(self, name: str) -> SegmentPerformance:
         """Return the segment of that name.
@@ -117,12 +119,13 @@ class SegmentPerformanceReport:
         """Return JSON values.
 
         Keys: ``by``, ``model``, ``baseline``, ``window``, ``kind``, ``alpha``, ``verdict``,
-        ``rejected``, and ``segments``, a list of dicts with ``name``, ``text`` (the name for people), ``rows``, and
-        ``performance``, see `PerformanceReport.to_dict`, whose ``alpha`` is the segment's part.
+        ``rejected``, ``keyless``, and ``segments``, a list of dicts with ``name``, ``text`` (the name for people),
+        ``rows``, and ``performance``, see `PerformanceReport.to_dict`, whose ``alpha`` is the segment's part.
         """
         return {
             **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "kind", "alpha", "verdict")},
             "rejected": self.rejected,
+            "keyless": self.keyless,
             "segments": [
                 {
                     "name": segment.name,
@@ -176,9 +179,25 @@ class Counted:
         return cells
 
     def report(
-        self, cells: Cells, outcomes: Cells, alpha: float, unread: Sequence[UnreadValue] = ()
+        self,
+        cells: Cells,
+        outcomes: Cells,
+        alpha: float,
+        unread: Sequence[UnreadValue] = (),
+        *,
+        uncounted: int = 0,
+        keyless: int = 0,
     ) -> PerformanceReport:
-        """Report on counts of predictions and outcomes, with examples of actual values that cannot be read."""
+        """Report on counts of predictions and outcomes, with examples of actual values that cannot be read.
+
+        Args:
+            cells: Counts of predictions.
+            outcomes: Counts of outcomes.
+            alpha: False-alarm probability.
+            unread: Examples.
+            uncounted: Number of answered rows of which no output was counted.
+            keyless: Number of answered rows without a key.
+        """
         layout = ModelCells.of(self.baseline)
         return performance_report(
             self.model,
@@ -190,6 +209,8 @@ class Counted:
             examples=unread,
             alpha=alpha,
             window=self.window,
+            uncounted=uncounted,
+            keyless=keyless,
         )
 
     def by_segment(
@@ -223,7 +244,9 @@ class Counted:
         segments = []
         for name, names in parts.items():
             cells = sum(self.cells(counts[own], joining.classes_of(own)) for own in names)
-            report = self.report(np.asarray(cells), outcomes[name], alpha / max(tests, 1))
+            lost = sum(counts[own].uncounted(self.baseline).outputs for own in names)
+            part = alpha / max(tests, 1)
+            report = self.report(np.asarray(cells), outcomes[name], part, joining.unread.found, uncounted=lost)
             rows = sum(counts[own].rows for own in names)
             segments.append(SegmentPerformance(name, rows, report, segmentation.text_of(name)))
 
@@ -232,5 +255,5 @@ class Counted:
         rejected["unknown"] += unknown
         kind, fingerprint = self.layout.validation.kind, self.baseline.fingerprint
         return SegmentPerformanceReport(
-            by, self.model, fingerprint, self.window, kind, alpha, tuple(segments), rejected
+            by, self.model, fingerprint, self.window, kind, alpha, tuple(segments), rejected, joining.hidden.keyless
         )

@@ -62,7 +62,7 @@ class Judging:
             window=self.window,
             least_recurrence=1.0 if before is None else self._recurrence(before),
         )
-        return replace(report, baseline=self.baseline.fingerprint)
+        return replace(report, baseline=self.baseline.fingerprint, uncounted=counts.uncounted(self.baseline))
 
     def segments(
         self,

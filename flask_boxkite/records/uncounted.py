@@ -1,14 +1,16 @@
-"""The note on records in which nothing was counted, or nothing of one side: the probable reason, and the remedy."""
+"""The note on records of which nothing was counted, nothing of one side, or not all: the reason, and the remedy."""
 
 from __future__ import annotations
 
 from flask_boxkite.baseline import Baseline
+from flask_boxkite.drift.uncounted import Uncounted, uncounted_sides
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.outcome_models import listed
 from flask_boxkite.records.read_counts import ReadCounts
+from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.suggestion import counted
 
-__all__ = ["uncounted_note"]
+__all__ = ["rows_note", "uncounted_note"]
 
 _PLACES = {
     "feature": "@monitor.predict(features='…')",
@@ -16,6 +18,38 @@ _PLACES = {
     "": "@monitor.predict(features='…', output='…')",
 }
 """The remedy for requests that were not understood, by side."""
+
+_RECEIVED = "The log and the drift page of the server say what was received."
+
+
+def rows_note(counts: SegmentCounts, baseline: Baseline, read: ReadCounts, location: str, *, is_answered: bool) -> str:
+    """Say how many rows were not counted, and why; empty if all were.
+
+    Args:
+        counts: Counts of the rows.
+        baseline: Baseline of the comparison.
+        read: Counts of the reading.
+        location: Location of the records.
+        is_answered: Whether any record is of an answered request.
+    """
+    found, note = counts.uncounted(baseline), ""
+    sides = ((item.side, int(counts.cells[item.cells].sum())) for item in baseline.variables)
+    if what := uncounted_sides(sides):
+        side = what.removeprefix("no ") if what != "nothing" else ""
+        note = uncounted_note(read, baseline, location, side=side, is_answered=is_answered)
+        found = found.without(side)
+    return " ".join(filter(None, (note, str(found), _remedy(found, baseline, read) if found.most else "")))
+
+
+def _remedy(found: Uncounted, baseline: Baseline, read: ReadCounts) -> str:
+    """Return the remedy for rows that were not counted; a short one for few."""
+    others = sum(rows for name, rows in read.rows_by_baseline.items() if name != baseline.fingerprint)
+    if found.most <= others < read.rows:
+        return f"{counted(others, 'row')} came with another baseline: 'fingerprint' leaves them out."
+    if not found.are_too_many:
+        return _RECEIVED
+    side = "" if found.features and found.outputs else "feature" if found.features else "output"
+    return f"Say where these stand: {_PLACES[side]}. {_RECEIVED}"
 
 
 def uncounted_note(
@@ -48,7 +82,7 @@ def uncounted_note(
     if baseline.fingerprint in counts.rows_by_baseline:
         return (
             f"None of the {records} at '{location}' has {what} that fits: their requests were not understood. Say "
-            f"where these stand: {_PLACES[side]}. The log and the drift page of the server say what was received."
+            f"where these stand: {_PLACES[side]}. {_RECEIVED}"
         )
     names = listed([printable(repr(item.name)) for item in baseline.variables if side in ("", item.side)])
     return f"No record at '{location}' has {what} of {file}, which has {names}. {remedy}"

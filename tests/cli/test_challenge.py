@@ -90,6 +90,16 @@ def test_the_command_says_what_the_api_says(world: World) -> None:
     assert "Both models answered 300 rows by key." in shown
 
 
+def test_outcomes_that_cannot_be_read_leave_no_verdict(world: World, tmp_path: Path) -> None:
+    head, *lines = Path(world.path("outcomes.csv")).read_text().splitlines()
+    odd = [f"{line.split(',')[0]},n/a" if number < 150 else line for number, line in enumerate(lines)]
+    (tmp_path / "odd.csv").write_text("\n".join([head, *odd]) + "\n")
+    words = ["--outcomes", str(tmp_path / "odd.csv"), "--key", "key", "--actual-column", "came true"]
+    result = challenge(*world.words, *words, "--fail-on", "not-better")
+    assert result.exit_code == 3, result.output
+    assert "150 of 300 outcomes could not be read, too many for a verdict: " in " ".join(result.stdout.split())
+
+
 def test_several_processes_count_the_same(world: World) -> None:
     alone, shared = (challenge(*world.words, *world.outcomes, *more).output for more in ([], ["--workers", "2"]))
     assert shared == alone == f"{report_of(world)}\n"

@@ -128,6 +128,18 @@ def test_the_verdict_decides(world: World, by: str, fail_on: str, verdict: str |
     assert result.stderr == (f"The verdict on groups by '{by}' is: {verdict}.\n" if verdict else "")
 
 
+def test_outcomes_that_cannot_be_read_leave_no_verdict(world: World, tmp_path: Path) -> None:
+    known = pandas.read_csv(world.path("outcomes.csv"), dtype=str)
+    known.loc[known.index < 400, "repaid"] = "Paid"
+    known.to_csv(tmp_path / "odd.csv", index=False)
+    words = ["fairness", *world.words, "--by", "region", "--outcomes", str(tmp_path / "odd.csv")]
+    result = command(*words, "--key", "entity_id", "--actual-column", "repaid", "--fail-on", "not-within-limits")
+    assert result.exit_code == 3, result.output
+    text = " ".join(result.stdout.split())
+    assert "400 of 900 outcomes could not be read: texts like 'aaaa'" in text
+    assert "where the model has '0.0' and '1.0'." in text
+
+
 def test_a_process_ends_with_three(world: World) -> None:
     done = run("fairness", *world.words, "--by", "sex", "--fail-on", "unequal", cwd=world.directory)
     assert (done.returncode, done.stderr) == (3, "The verdict on groups by 'sex' is: unequal.\n")

@@ -31,6 +31,7 @@ from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.monitoring.observation import Observation, course, observe
 from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.naming import CAPTURE_REASONS
 from flask_boxkite.payloads import Table
 from tests.live.directories import directory_of, same_directory
 
@@ -58,6 +59,19 @@ def test_one_reading_has_everything(baseline: Baseline) -> None:
     assert observation.capture_errors == {"features": 0, "output": 0, "internal": 0}
     assert observation.cells[len(baseline.features[0].cells) :][:2].tolist() == [100, 0]
     assert observation.report == service.drift("1h")
+
+
+def test_a_row_that_is_just_being_counted_is_not_called_uncounted(baseline: Baseline) -> None:
+    """Another process may have counted its status, and not yet its features."""
+    layout = ModelCells.of(baseline)
+    cells = np.zeros(layout.size, dtype=np.int64)
+    cells[layout.statuses_start] = 100
+    for item in layout.variables:
+        cells[item.cells.start] = 99
+    observation = seen(cells.tolist(), layout)
+    assert observation.uncounted == (100, 0, 0)
+    cells[layout.captures_start + CAPTURE_REASONS.index("features")] = 1
+    assert seen(cells.tolist(), layout).uncounted == (100, 1, 0)
 
 
 def test_without_a_baseline_requests_are_observed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -537,3 +538,91 @@ def test_scores_of_float32_are_judged_by_their_decimals(tmp_path: Path) -> None:
     for metric in ("accuracy", "precision", "recall", "f1"):
         assert report[metric].champion == alone[metric].realised
     assert alone["recall"].realised == recall_score(actual[:400], scores[:400] >= np.float32(0.7))
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Mail:
+    """Two versions of a filter, their records, and outcomes as texts.
+
+    Attributes:
+        champion: Baseline of the champion.
+        challenger: Baseline of the challenger.
+        records: Records of both.
+        actual: Values that came true, by key.
+    """
+
+    champion: Baseline
+    challenger: Baseline
+    records: Path
+    actual: dict[str, str]
+
+    def outcomes(self, unread: int) -> dict[str, list[str]]:
+        """Return the outcomes, of which some have another spelling."""
+        texts = list(self.actual.values())
+        texts[:unread] = [text.capitalize() for text in texts[:unread]]
+        return {"key": list(self.actual), "actual": texts}
+
+    def challenge(self, outcomes: Any, **options: Any) -> ChallengeReport:
+        return Records(self.records, **options).challenge(self.champion, self.challenger, outcomes=outcomes, key="key")
+
+
+@pytest.fixture(scope="module", params=["classes", "binary"])
+def mail(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mail:
+    """Return 600 mails, which the champion judges at random; of 20, one model has no output, and 10 have no key."""
+    rng, directory = np.random.default_rng(8), tmp_path_factory.mktemp("mail")
+    is_score = request.param == "binary"
+    truth = rng.random(600) < 0.5
+
+    def outputs(right: float) -> list[Any]:
+        is_spam = np.where(rng.random(600) < right, truth, ~truth)
+        return [(0.9 if each else 0.1) if is_score else ("spam" if each else "ham") for each in is_spam.tolist()]
+
+    labels = np.where(truth, "spam", "ham")
+    answers = [outputs(0.5), outputs(0.9)]
+    baselines = [
+        built({"x": rng.random(600)}, own, actual=labels, version=v) for own, v in zip(answers, "12", strict=True)
+    ]
+    for row in range(600):
+        for side, baseline in enumerate(baselines):
+            output = None if row % 30 == 29 and side == (row // 30) % 2 else answers[side][row]
+            key = None if row % 60 == 0 else f"m{row}"
+            at = f"2026-01-01T08:{row // 10:02}:00"
+            write(directory, record({"x": 0.5}, at, baseline=baseline.fingerprint, output=output, key=key))
+    keys = {f"m{row}": str(label) for row, label in enumerate(labels) if row % 60}
+    return Mail(*baselines, directory, keys)
+
+
+def test_outcomes_in_another_spelling_are_no_other_class(mail: Mail) -> None:
+    report = mail.challenge(mail.outcomes(0))
+    assert (report.verdict, report.outcomes, report.rejected["invalid"], report.note) == ("better", 570, 0, "")
+    assert [(side.keyless, side.unread, side.unreadable) for side in (report.champion, report.challenger)] == [
+        (10, 10, 20)
+    ] * 2
+    assert "20 rows without a key, 20 rows whose output cannot be read" in " ".join(str(report).split())
+
+    few = mail.challenge(mail.outcomes(10))
+    assert (few.verdict, few.unseen, few.outcomes + few.rejected["invalid"]) == ("better", 0, 570)
+    assert few.note.startswith(f"{few.rejected['invalid']} of 570 outcomes could not be read: texts like 'aaa")
+    assert "where validation had 'ham' and 'spam'. Did you mean '" in few.note
+
+    many = mail.challenge(mail.outcomes(500))
+    assert (many.verdict, many.note) == ("not enough data", "")
+    assert "of 570 outcomes could not be read, too many for a verdict: texts like 'aaa" in many.reason
+
+
+def test_processes_count_what_cannot_be_read(mail: Mail) -> None:
+    given = mail.outcomes(10)
+    with ThreadPoolExecutor(2) as threads:
+        assert mail.challenge(given, executor=threads).to_dict() == mail.challenge(given).to_dict()
+
+
+def test_a_later_outcome_that_can_be_read_counts(mail: Mail) -> None:
+    given = mail.outcomes(500)
+    again = {name: [*values, *mail.outcomes(0)[name]] for name, values in given.items()}
+    report = mail.challenge(again)
+    assert (report.verdict, report.outcomes) == ("better", 570)
+    assert report.rejected["invalid"] > 400
+    assert "They could change" not in report.note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_groups_by_a_value_beside_the_features_of_the_model(world: World) -> Non
     assert report["F"][OPPORTUNITY].value == report["F"].true_positive_rate - report["M"].true_positive_rate
     assert (report.positive, report.selection) == ("1.0", "'output' at least 0.5")
     assert (report.model, report.baseline) == ("credit", world.baseline.fingerprint)
-    assert report.rejected == {"unknown": 0, "repeated": 0, "invalid": 0}
+    assert report.rejected == {"unknown": 0, "repeated": 0, "invalid": 0, "unread": 0}
     assert "\nF are selected less often than M: 0." in str(report)
 
 
@@ -173,10 +174,10 @@ def test_outcomes_count_once_by_the_rules_of_performance(world: World) -> None:
         [known, known[:2], pandas.DataFrame({"prediction_id": ["?", known["prediction_id"].iloc[5]], "actual": [1, 7]})]
     )
     report = world.report(by="sex", outcomes=more)
-    assert report.rejected == {"unknown": 1, "repeated": 2, "invalid": 1}
+    assert report.rejected == {"unknown": 1, "repeated": 2, "invalid": 1, "unread": 0}
     assert sum(group.outcomes for group in report) == len(known)
     performance = Records(world.records).performance(world.baseline, outcomes=more)
-    assert performance.coverage.rejected | report.rejected == performance.coverage.rejected
+    assert {reason: performance.coverage.rejected.get(reason, 0) for reason in report.rejected} == report.rejected
     assert "Outcomes that were not counted: 1 of unknown predictions, 2 sent again, 1 with a value" in (
         " ".join(str(report).split())
     )
@@ -270,6 +271,97 @@ def test_rows_that_cannot_be_read_are_said(world: World, tmp_path: Path) -> None
     assert counts == {"F": 1, "M": 1, "__missing__": 1, "__invalid__": 1, '"__missing__"': 1}
     assert report.unread == 2
     assert report.verdict == "not enough data"
+
+
+@dataclass
+class Doubtful:
+    """Records of two equal groups, of which some outputs, and some outcomes, cannot be read.
+
+    Attributes:
+        baseline: Baseline of the model.
+        records: Directory of the records.
+        outcomes: Outcomes with both spellings.
+    """
+
+    baseline: Baseline
+    records: Path
+    outcomes: pandas.DataFrame
+
+    def report(self, executor: Any = None, **options: Any) -> FairnessReport:
+        records = Records(self.records, executor=executor)
+        return records.fairness(self.baseline, positive="spam", key="entity_id", **{"by": "sex", **options})
+
+
+def doubtful(directory: Path, *, lost: int, odd: int, kind: str = "label") -> Doubtful:
+    """Write 4,000 rows of each group, half of them selected, whose true positive rate is 0.8.
+
+    Args:
+        directory: Directory of the records.
+        lost: Number of outputs of women that cannot be read.
+        odd: Number of outcomes of women in another spelling.
+        kind: Kind of the output, or labels without validation.
+    """
+    rng = np.random.default_rng(2)
+    labels = ["ham", "spam"] * 200
+    outputs: Any = rng.random(400) if kind == "score" else labels
+    baseline = built({"x": rng.random(400)}, outputs, actual=None if kind == "bare" else labels)
+    rows, at = [], []
+    for row in range(8000):
+        is_spam, is_right = row // 2 % 2 == 0, row // 4 % 5 > 0
+        is_chosen = is_spam is is_right
+        output: Any = (0.9 if is_chosen else 0.1) if kind == "score" else ("spam" if is_chosen else "ham")
+        output = None if row < 2 * lost and row % 2 == 0 else output
+        rows.append({"sex": "FM"[row % 2], "output": output, "actual": "spam" if is_spam else "ham"})
+        at.append(f"2026-01-01T08:{row // 200:02}:{row % 60:02}")
+        features = {"x": float(rng.random()), "sex": rows[-1]["sex"]}
+        write(directory, record(features, at[-1], output=output, entity_id=f"e{row}"))
+    frame = pandas.DataFrame(rows).assign(entity_id=[f"e{row}" for row in range(8000)])
+    spelled = (frame.index % 2 == 0) & (frame.index >= 2 * lost) & (frame.index < 2 * (lost + odd))
+    frame.loc[spelled, "actual"] = frame.loc[spelled, "actual"].str.capitalize()
+    known = frame[["entity_id", "actual", "sex"]].rename(columns={"sex": "gender"})
+    return Doubtful(baseline, directory, known)
+
+
+@pytest.mark.parametrize("kind", ["label", "score", "bare"])
+@pytest.mark.parametrize("by", ["sex", "gender"])
+def test_few_rows_that_cannot_be_read_cost_no_verdict(tmp_path: Path, kind: str, by: str) -> None:
+    few = doubtful(tmp_path, lost=10, odd=12, kind=kind)
+    outcomes = few.outcomes if by == "gender" else few.outcomes.drop(columns="gender")
+    report = few.report(outcomes=outcomes, by=by)
+    assert report.verdict == "within limits"
+    women = report["F"]
+    assert (women.rows, women.unread, women.unread_outcomes) == (3990, 10, 12 + 5)  # 5 of the 10 are spam
+    assert (report["M"].unread, report["M"].unread_outcomes, report.unread) == (0, 0, 10)
+    assert report.rejected == {"unknown": 0, "repeated": 0, "invalid": 12, "unread": 10}
+    text = " ".join(str(report).split())
+    assert "10 rows have no output that can be read (10 of F): the drift report says what came instead." in text
+    counts = "12 with a value that cannot be read, 10 of rows whose output cannot be read."
+    assert f"Outcomes that were not counted: {counts}" in text
+    assert "12 of 7,990 outcomes could not be read: texts like 'aaa" in report.note
+    assert report.note.endswith("where the model has 'ham' and 'spam'. Did you mean 'spam'?") or "'ham'?" in report.note
+    assert report.note in text
+    assert report.note in " ".join(report.to_markdown().replace("\\", "").split())
+    assert report.to_dict()["note"] == report.note
+
+
+def test_many_rows_that_cannot_be_read_leave_no_verdict(tmp_path: Path) -> None:
+    many = doubtful(tmp_path, lost=900, odd=900)
+    report = many.report(outcomes=many.outcomes.drop(columns="gender"))
+    assert report.verdict == "not enough data"
+    reasons = [item.reason for item in report["F"].comparisons]
+    assert reasons[0] == reasons[1] == "the outputs of 900 rows cannot be read, too many for a verdict"
+    assert re.fullmatch(r"the outputs or outcomes of 1,\d\d\d rows cannot be read, too many for a verdict", reasons[2])
+    assert report["F"].unread_outcomes == 900 + 450  # half of the rows without output are spam
+    with ThreadPoolExecutor(2) as threads:
+        assert many.report(threads, outcomes=many.outcomes.drop(columns="gender")).to_dict() == report.to_dict()
+
+
+def test_a_group_without_any_output_is_told(tmp_path: Path) -> None:
+    none = doubtful(tmp_path, lost=4000, odd=0)
+    report = none.report()
+    assert (report["F"].rows, report["F"].unread, report["M"].rows) == (0, 4000, 4000)
+    assert report.verdict == "not enough data"
+    assert "(4,000 of F)" in str(report)
 
 
 def test_no_records_are_not_enough_data(world: World, tmp_path: Path) -> None:

@@ -408,7 +408,7 @@ def test_options_that_cannot_be_used_are_an_error(
 
 def test_a_report_of_segments_can_be_printed_and_stored(tmp_path: Path, trained: Baseline) -> None:
     root = write_rows(tmp_path / "records", traffic(1))
-    write(root, record({"country": "a|b\n" + "c" * 200, "age": 1.0}), name="other")
+    write(root, record({"country": "a|b\n" + "c" * 200, "age": 1.0}, output=0.5), name="other")
     report = Records(root, start="2026-01-01", end="2026-01-02").drift(trained, by="country")
     text = str(report).splitlines()
     assert max(map(len, text)) <= 100

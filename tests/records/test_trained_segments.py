@@ -91,6 +91,7 @@ def same(live: SegmentReport, records: SegmentReport) -> SegmentReport:
     """Fail unless both say the same but for the name of their period; return one."""
     found, expected = records.to_dict(), live.to_dict()
     assert found.pop("window") != expected.pop("window")
+    assert bool(found.pop("note")) == bool(expected.pop("note"))  # whose remedies differ
     assert expected.pop("together")  # of which records say nothing
     assert found == expected
     return live

@@ -33,7 +33,9 @@ def join_group(joining: Joining, group: Group, aligner: Aligner, decode: Decoder
         # Of the other rows, no key is asked for, and no output is hidden.
         is_passed = is_kept & ~is_needed
         answered = group.is_answered()
-        joining.hidden.pass_over(int((is_passed if answered is None else is_passed & answered).sum()))
+        is_passed = is_passed if answered is None else is_passed & answered
+        keyless = group.column(joining.key).is_null().to_numpy(zero_copy_only=False)
+        joining.hidden.pass_over(int(is_passed.sum()), int((is_passed & keyless).sum()))
     for chunk in records_in(group, is_needed, decode):
         joining.add(chunk, aligner)
 
