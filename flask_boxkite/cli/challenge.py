@@ -11,7 +11,7 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
-from flask_boxkite.cli.sources import check_period
+from flask_boxkite.cli.sources import check_period, tell_damage
 from flask_boxkite.cli.workers import processes, workers_option
 from flask_boxkite.errors import BoxkiteError
 
@@ -115,8 +115,7 @@ def challenge(
             **given,
         )
     for source in filter(None, sources):
-        if damage := source.counts.damage:
-            click.echo(f"Some data at '{source.location}' is not a record and was left out: {damage}.", err=True)
+        tell_damage(source, must_be_whole=fail_on is not None)
 
     _note_rows(report, must_be_some=fail_on is not None)
     if form == "json":

@@ -115,7 +115,7 @@ def _of_records(
     baseline: Path | None,
     **options: Any,
 ) -> Findings:
-    with open_records(location, baseline=baseline, **options) as (source, loaded):
+    with open_records(location, baseline=baseline, must_be_whole=must_be_some, **options) as (source, loaded):
         trained = judged(loaded, **policies)
         findings, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
     if not has_counts and (by or must_be_some):  # a report on the whole has a note

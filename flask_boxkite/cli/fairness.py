@@ -122,7 +122,8 @@ def fairness(
         msg = "'--groups-only' needs the outcomes: --outcomes"
         raise click.UsageError(msg)
     given: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
-    with open_records(records, baseline=baseline, **selection) as (source, trained):
+    must_be_whole = fail_on is not None
+    with open_records(records, baseline=baseline, must_be_whole=must_be_whole, **selection) as (source, trained):
         report = source.fairness(
             trained,
             by=by,
@@ -138,7 +139,7 @@ def fairness(
         )
     check_column(by, [group.name for group in report])
     if not report.groups:
-        note_records(source, trained, records, baseline, must_be_some=fail_on is not None, side="output")
+        note_records(source, trained, records, baseline, must_be_some=must_be_whole, side="output")
 
     if form == "json":
         write(json.dumps({"format": 1, "fairness": report.to_dict()}, indent=2) + "\n", output)

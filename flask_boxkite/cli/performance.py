@@ -151,7 +151,7 @@ def _of_records(
     must_be_some: bool,
     **options: Any,
 ) -> dict[str, Any]:
-    with open_records(location, baseline=baseline, **options) as (source, trained):
+    with open_records(location, baseline=baseline, must_be_whole=must_be_some, **options) as (source, trained):
         names = {"key": key, "actual": actual_column}
         own: dict[str, Any] = {option: name for option, name in names.items() if name is not None}
         report = source.performance(trained, outcomes=outcomes, alpha=alpha, **own)

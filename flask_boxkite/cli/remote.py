@@ -53,7 +53,7 @@ _REMEDIES = {
 _NO_ROUTE = "Does the server take outcomes ('BOXKITE_OUTCOMES_PATH'), and is this the address of that route?"
 _REMEDIES_OF_OUTCOMES = {401: _GIVE_TOKEN, 403: _GIVE_TOKEN, 404: _NO_ROUTE, 405: _NO_ROUTE}
 _NOT_NOW = 503
-_EXPLAINED = (404, _NOT_NOW)
+_EXPLAINED = (400, 404, _NOT_NOW)
 """Status codes whose reason the page of segments gives."""
 
 _LONGEST_REASON = 500

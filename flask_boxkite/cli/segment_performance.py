@@ -50,7 +50,7 @@ def show_segments(
         alpha: False-alarm probability.
         **options: Options of `open_records`.
     """
-    with open_records(location, baseline=baseline, **options) as (source, trained):
+    with open_records(location, baseline=baseline, must_be_whole=bool(failing), **options) as (source, trained):
         names = {"key": key, "actual": actual_column}
         own: dict[str, Any] = {option: name for option, name in names.items() if name is not None}
         report = source.performance(trained, outcomes=outcomes, by=by, alpha=alpha, **own)

@@ -29,6 +29,7 @@ __all__ = [
     "open_records",
     "page_models",
     "source_options",
+    "tell_damage",
     "token_option",
     "window_of",
 ]
@@ -151,6 +152,7 @@ def open_records(
     fingerprint: str | None,
     model: str | None,
     workers: int | None = None,
+    must_be_whole: bool = False,
 ) -> Iterator[tuple[Records, Baseline]]:
     """Yield the records and the baseline to compare with, and show on a terminal that they are being read.
 
@@ -158,7 +160,7 @@ def open_records(
 
     Raises:
         click.UsageError: There is no baseline.
-        BoxkiteError: The records or the baseline cannot be used.
+        BoxkiteError: The records or the baseline cannot be used; or, if *must_be_whole*, some are in damaged Parquet.
     """
     from flask_boxkite.cli.terminal import waiting
     from flask_boxkite.records import Records
@@ -172,8 +174,19 @@ def open_records(
         source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint, executor=executor)
         with waiting("Reading records"), _one_model(source):
             yield source, trained
+    tell_damage(source, must_be_whole=must_be_whole)
+
+
+def tell_damage(source: Records, *, must_be_whole: bool) -> None:
+    """Tell of data that is not a record.
+
+    Raises:
+        BoxkiteError: Records in Parquet cannot be read, but *must_be_whole*.
+    """
     if damage := source.counts.damage:
-        click.echo(f"Some data at '{location}' is not a record and was left out: {damage}.", err=True)
+        click.echo(f"Some data at '{source.location}' is not a record and was left out: {damage}.", err=True)
+    if must_be_whole and source.counts.loss:
+        raise BoxkiteError(source.counts.loss)
 
 
 def note_records(

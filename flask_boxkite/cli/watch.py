@@ -15,7 +15,7 @@ from flask_boxkite.cli.group import PATH, boxkite, write, writing
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
-from flask_boxkite.drift.uncounted import too_many
+from flask_boxkite.drift.uncounted import too_many, uncounted
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.monitoring.assembly import make_webhook
 from flask_boxkite.notify.conditions import Condition, Judged, drift_conditions, performance_conditions
@@ -110,16 +110,19 @@ def watch(
     window, alpha = window_of(options.pop("window")), options.pop("alpha") or Settings.drift_alpha
     judged = Judged.nothing()
     if records is not None:
-        _judge_records(judged, records, alpha=alpha, **options)
+        is_counted = _judge_records(judged, records, alpha=alpha, **options)
     elif url is not None:
-        _judge_models(judged, page_models(url, token, window, options["model"])["models"])
+        is_counted = _judge_models(judged, page_models(url, token, window, options["model"])["models"])
     else:
         assert state_dir is not None
-        _judge_models(judged, _models_of(state_dir, window, options["model"], alpha))
+        is_counted = _judge_models(judged, _models_of(state_dir, window, options["model"], alpha))
 
     sender = Sender(str(records or url or state_dir), socket.gethostname(), page_url)
     _tell(episodes, judged, receiver, state, sender)
     _fail(episodes.holding, fail_on)
+    if fail_on is not None and not is_counted:
+        msg = "Nothing was counted, so nothing can be found. Is it the right place, model and period?"
+        raise BoxkiteError(msg)
 
 
 def _receiver(url: str | None, form: str | None, page: str | None) -> WebhookReceiver | None:
@@ -136,15 +139,17 @@ def _receiver(url: str | None, form: str | None, page: str | None) -> WebhookRec
 # --- judging ---------------------------------------------------------------------------------------------------------
 
 
-def _judge_models(judged: Judged, models: Sequence[Mapping[str, Any]]) -> None:
-    """Judge models by the JSON of a page.
+def _judge_models(judged: Judged, models: Sequence[Mapping[str, Any]]) -> bool:
+    """Judge models by the JSON of a page; return whether anything was counted.
 
     Raises:
         BoxkiteError: A report lacks something that this release needs.
     """
+    is_counted = False
     for item in models:
         if item["drift"] is None:
             continue
+        is_counted |= uncounted(item["drift"]["variables"]) != "nothing"
         judged.models[item["model"]] = item["baseline"]
         _note(item["drift"])
         try:
@@ -153,6 +158,7 @@ def _judge_models(judged: Judged, models: Sequence[Mapping[str, Any]]) -> None:
         except (KeyError, TypeError, ValueError) as error:
             msg = "The report is of a server of another release, which this one cannot judge. Update the older of both."
             raise BoxkiteError(msg) from error
+    return is_counted
 
 
 def _note(report: Mapping[str, Any]) -> None:
@@ -182,7 +188,8 @@ def _judge_records(
     actual_column: str | None,
     alpha: float,
     **options: Any,
-) -> None:
+) -> bool:
+    """Judge records; return whether anything was counted."""
     with open_records(location, baseline=baseline, **options) as (source, trained):
         report, cells, _ = source.observed(trained, alpha=alpha)
         judged.models[report.model] = report.baseline
@@ -196,6 +203,7 @@ def _judge_records(
         _note(report.to_dict())
     else:
         note_records(source, trained, location, baseline, must_be_some=False)
+    return bool(cells.any())
 
 
 # --- telling ---------------------------------------------------------------------------------------------------------
@@ -232,6 +240,7 @@ def _tell(
     """
     now, key = time.time(), "output" if receiver is None else receiver.key
     episodes.see(judged, now)
+    _remember(episodes, state)  # before anything is sent that could not be remembered
     telling = episodes.to_tell(key, now)
     failure = ""
     if telling is not None:
@@ -242,11 +251,16 @@ def _tell(
             episodes.told(telling, now)
 
     list(episodes.tidy([key], now))
+    _remember(episodes, state)
+    if failure:
+        raise BoxkiteError(failure)
+
+
+def _remember(episodes: Episodes, state: Path | None) -> None:
+    """Write the file that remembers the messages, if there is one."""
     if state is not None:
         with writing(state):
             write_whole(state, json.dumps({"format": _FORMAT, "episodes": episodes.to_dict()}).encode())
-    if failure:
-        raise BoxkiteError(failure)
 
 
 def _sent(receiver: WebhookReceiver | None, notification: Notification) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from flask_boxkite.naming import RARE, short_text
+from flask_boxkite.quoting import printable
 from flask_boxkite.records.decoding import Record
 
 __all__ = ["ReadCounts"]
@@ -22,6 +23,9 @@ EMPTY, NO_RECORD, TOO_LONG, TOO_LARGE, TOO_DEEP, ROWS, CUT = (
     "cut",
 )
 """Reasons for which lines and files are skipped (`ReadCounts.damaged`)."""
+
+MOST_BROKEN = 5
+"""Most names of files that cannot be read."""
 
 MOST_NAMES = 1000
 """Most names of models, and of baselines, that are counted separately."""
@@ -47,6 +51,7 @@ class ReadCounts:
         rows_by_baseline: Predicted rows by the fingerprint of the baseline that served them; None for no baseline.
             After 1,000 fingerprints, further ones are ``__rare__``.
         models: Names of the models; after 1,000 names, further ones are ``__rare__``.
+        broken: Paths of Parquet files of which records cannot be read; at most five. Each is ``cut`` or ``no_record``.
     """
 
     files: int = 0
@@ -57,6 +62,7 @@ class ReadCounts:
     rows: int = 0
     rows_by_baseline: Counter[str | None] = field(default_factory=Counter)
     models: set[str | None] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
 
     def add(self, records: list[Record]) -> None:
         """Count some of the remaining records."""
@@ -84,7 +90,22 @@ class ReadCounts:
         self.vanished += other.vanished
         self.damaged.update(other.damaged)
         self.duplicates += other.duplicates
+        for path in other.broken:
+            self.add_broken(path)
         self.add_rows(other.records, other.rows_by_baseline, other.models)
+
+    def add_broken(self, path: str) -> None:
+        """Note a Parquet file that cannot be read, or not wholly."""
+        if path not in self.broken and len(self.broken) < MOST_BROKEN:
+            self.broken.append(path)
+
+    @property
+    def loss(self) -> str:
+        """Sentences on records that cannot be read, and the remedy; empty if there are none."""
+        if not self.broken:
+            return ""
+        names = ", ".join(f"'{printable(path)}'" for path in self.broken)
+        return f"Parquet of records is damaged, so these are missing: {names}. Restore it, or delete it to do without."
 
     @property
     def damage(self) -> str:

@@ -92,7 +92,10 @@ def count_shares(
             done = executor.map(_count, [packed] * len(waiting), [shares[number] for number in waiting])
             results |= zip(waiting, done, strict=True)
         except BrokenExecutor as error:
-            msg = "A process that counted records was killed. Is there memory for all? Take fewer (--workers)."
+            msg = (
+                "A process that counted records was killed, or did not start. Is there memory for all? Take fewer "
+                "processes ('--workers'). A script makes them below: if __name__ == \"__main__\":"
+            )
             raise BoxkiteError(msg) from error
         copies = _copies([results[number].ids for number in shares])
         for number, ids in copies.items():

@@ -75,7 +75,10 @@ def uncounted_note(
     """
     records = counted(counts.records, "record")
     if not counts.records:
-        return f"There are no records of this model and period at '{location}'. Is it the right place?"
+        return (
+            f"There are no records of this model and period at '{location}'. Is it the right place? Files of records "
+            "stand in folders of their dates: 2026-01-31/0800_….txt."
+        )
     if not is_answered:
         return f"All {records} at '{location}' are of requests that ended in an error: only answered ones are judged."
     what = f"an {side}" if side == "output" else f"a {side}" if side else "a feature or output"

@@ -140,6 +140,12 @@ def test_one_of_several_models_is_to_be_named(world: World, tmp_path: Path) -> N
     assert drift("--state-dir", tmp_path / "state", "--by", "sex", "--model", "credit").exit_code == 0
 
 
+def test_a_page_says_why_it_has_no_such_window(world: World) -> None:
+    result = drift(*source(world, "url"), "--by", "country", "--window", "30d")
+    assert result.exit_code == 1
+    assert "answered 400 BAD REQUEST. 'window' must be one of" in result.output
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [

@@ -176,9 +176,21 @@ def test_wrong_usage_is_said(words: list[str], code: int, text: str) -> None:
 
 
 def test_a_memory_that_cannot_be_written_is_said(directory: Path) -> None:
-    result = watch("--state", "no/such/folder/told.json")
-    assert result.exit_code == 1
+    """Nothing is sent that would be sent again by each run."""
+    with webhook_server() as server:
+        result = watch("--state", "no/such/folder/told.json", "--webhook-url", server.url)
+    assert (result.exit_code, result.stdout, server.posted) == (1, "", [])
     assert "'no/such/folder/told.json' cannot be written" in result.stderr
+
+
+def test_a_gate_does_not_pass_where_nothing_was_counted() -> None:
+    assert watch("--model", "other").exit_code == 0
+    result = watch("--model", "other", "--fail-on", "drifted")
+    assert result.exit_code == 1
+    assert "There are no records of this model" in result.stderr
+    assert result.stderr.endswith(
+        "Error: Nothing was counted, so nothing can be found. Is it the right place, model and period?\n"
+    )
 
 
 def test_nothing_of_the_webhook_is_stored() -> None:

@@ -176,7 +176,17 @@ KEYS = [
 def test_a_dict_has_the_keys_that_are_promised() -> None:
     report = drift_report("m", BASELINE, LIVE, alpha=1e-5, window="1h").to_dict()
 
-    assert list(report) == ["model", "baseline", "window", "alpha", "drifted_share", "note", "variables", "pairs"]
+    assert list(report) == [
+        "model",
+        "baseline",
+        "window",
+        "alpha",
+        "drifted_share",
+        "note",
+        "uncounted",
+        "variables",
+        "pairs",
+    ]
     assert (report["model"], report["window"], report["alpha"]) == ("m", "1h", 1e-5)
     assert [list(item) for item in report["variables"]] == [KEYS] * 4
     for key in KEYS:

@@ -18,6 +18,7 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.naming import short_text
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.duplicates import keys_of_ids
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
@@ -60,6 +61,7 @@ def run_compaction(
             closed = _closed(files, closed_seconds, run)
             for sources in _units(folder, closed, ledger, sizes.unit_bytes):
                 _compact_unit(folder, sources, tables, ledger, run, sizes)
+            run.untyped = tables.untyped_records
             if remove:
                 _remove(folder, closed, ledger, run)
         except OSError as error:
@@ -76,10 +78,13 @@ class _Tables:
         self._by_model = {item.model: item for item in baselines}
         self._known: dict[tuple[str | None, str | None], Table] = {}
         self.nameless = self._table(None, None)
+        self.untyped_records: Counter[str] = Counter()
 
     def of(self, record: Record) -> Table:
         """Return the table of a record."""
         baseline = self._by_fingerprint.get(record.baseline) or self._by_model.get(record.model)
+        if baseline is None and self._by_fingerprint:
+            self.untyped_records[short_text(record.model or "")] += 1
         return self._table(record.model, baseline)
 
     def untyped(self, model: str | None) -> Table:

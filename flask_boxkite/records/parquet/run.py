@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from flask_boxkite.quoting import printable
 from flask_boxkite.suggestion import counted
 
 __all__ = ["Compaction"]
@@ -22,6 +23,7 @@ class Compaction:
         duplicates: Number of copies of records that were left out.
         damaged: Number of lines that are no records, and of files that end too early, by reason.
         removed: Number of files of lines that were deleted, also ones of earlier runs.
+        untyped: Number of records without columns, because no baseline of their model was given, by model.
         waiting: Number of files that are left to their writers, because their minute was over too short a time ago.
         bytes_read: Bytes of the files of lines.
         bytes_written: Bytes of the Parquet files.
@@ -33,6 +35,7 @@ class Compaction:
     rows: int = 0
     duplicates: int = 0
     damaged: Counter[str] = field(default_factory=Counter)
+    untyped: Counter[str] = field(default_factory=Counter)
     removed: int = 0
     waiting: int = 0
     bytes_read: int = 0
@@ -51,6 +54,11 @@ class Compaction:
             facts.append(f"{self.bytes_read / 1e6:,.1f} MB became {self.bytes_written / 1e6:,.1f} MB")
         if self.duplicates:
             facts.append(f"{counted(self.duplicates, 'duplicate')} left out")
+        if self.untyped:
+            models = ", ".join(
+                f"{printable(repr(model))} ({number:,})" for model, number in sorted(self.untyped.items())
+            )
+            facts.append(f"without columns, as no baseline of their model was given: {models}")
         if self.damaged:
             facts.append(f"damaged: {', '.join(f'{number} {name}' for name, number in sorted(self.damaged.items()))}")
         if self.removed:

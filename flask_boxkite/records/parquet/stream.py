@@ -110,9 +110,11 @@ def _opened(folders: Folders, file: RecordFile, counts: ReadCounts) -> Part | No
         raise BoxkiteError(msg) from error
     except NotAPartError:
         counts.damaged[NO_RECORD] += 1
+        counts.add_broken(file.path)
         return None
     except DAMAGED:
         counts.damaged[CUT] += 1
+        counts.add_broken(file.path)
         return None
     counts.files += 1
     return part
@@ -140,6 +142,7 @@ def _pieces(
         except DAMAGED:
             part.damaged.add(group.number)
             counts.damaged[CUT] += 1
+            counts.add_broken(part.file.path)
             continue
         if is_taken:
             _count(group, counts)

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.cli import boxkite
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records import Records, compact
 from flask_boxkite.records.parquet import stream
@@ -259,7 +262,10 @@ def test_only_the_group_of_the_folder_may_read_the_files_too(tmp_path: Path, tra
     assert modes == [0o600, 0o640]
 
 
-def test_parts_that_cannot_be_read_count_as_damage(tmp_path: Path, trained: Baseline) -> None:
+def test_parts_that_cannot_be_read_count_as_damage(
+    tmp_path: Path, trained: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A verdict without their records may be green, so no gate passes it."""
     for minute in range(3):
         write(tmp_path / "logs", one(at=f"2026-01-01T08:0{minute}:00"))
         compact(tmp_path / "logs", tmp_path / "out", trained, remove=True)
@@ -267,8 +273,19 @@ def test_parts_that_cannot_be_read_count_as_damage(tmp_path: Path, trained: Base
     cut.write_bytes(cut.read_bytes()[:-20])
     pq.write_table(pa.table({"a": [1]}), foreign)
     records = Records(tmp_path / "out")
-    assert records.drift(trained)["age"].live_rows == 1
-    assert records.counts.damaged == {"cut": 1, "no_record": 1}
+    loss = f"Parquet of records is damaged, so these are missing: '{cut}', '{foreign}'. Restore it, or delete it"
+    with ThreadPoolExecutor(1) as executor:
+        for source in (records, Records(tmp_path / "out", executor=executor)):
+            caplog.clear()
+            assert source.drift(trained)["age"].live_rows == 1
+            assert source.counts.damaged == {"cut": 1, "no_record": 1}
+            assert [message.startswith(loss) for message in caplog.messages] == [True, False]
+
+    words = ["--records", str(tmp_path / "out"), "--baseline", str(tmp_path / "baseline.prom")]
+    assert CliRunner().invoke(boxkite, ["drift", *words]).exit_code == 0
+    for by in ([], ["--by", "age"]):
+        result = CliRunner().invoke(boxkite, ["drift", *words, *by, "--fail-on", "drifted"])
+        assert (result.exit_code, loss in result.stderr) == (1, True), result.output
 
 
 def test_parts_of_a_later_release_are_refused(tmp_path: Path, trained: Baseline) -> None:
@@ -291,9 +308,10 @@ def test_records_of_each_baseline_have_a_table(tmp_path: Path, trained: Baseline
     )
     write(tmp_path / "logs", *(one(baseline=name) for name in (trained.fingerprint, newer.fingerprint, "abc", None)))
     write(tmp_path / "logs", one(model="other"), name="boxkite-pod-2")
-    compact(tmp_path / "logs", tmp_path / "out", [trained, tmp_path / "newer.prom"])
+    run = compact(tmp_path / "logs", tmp_path / "out", [trained, tmp_path / "newer.prom"])
     tables = {path.parts[-3]: pq.ParquetFile(path).metadata.num_rows for path in parts(tmp_path / "out")}
     assert tables == {f"credit.{trained.fingerprint}": 1, f"credit.{newer.fingerprint}": 3, "other.untyped": 1}
+    assert "without columns, as no baseline of their model was given: 'other' (1)" in str(run)
     lines, found = (Records(tmp_path / name, model="credit").observed(trained) for name in ("logs", "out"))
     assert found[1].tolist() == lines[1].tolist()
 
