@@ -79,7 +79,7 @@ def to_seconds(value: Any) -> float:
     if isinstance(value, date):
         return (value.toordinal() - _EPOCH.toordinal()) * DAY
     if isinstance(value, np.datetime64):
-        return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
+        return int(value.astype("datetime64[us]").astype(np.int64)) / 1_000_000
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
         return to_seconds(array[()])
 
@@ -125,7 +125,7 @@ def whole_microseconds(bounds: Iterable[float]) -> tuple[float, ...]:
     rounded = set()
     for bound in bounds:
         microseconds = nearest_microsecond(bound) if math.isfinite(bound) else bound
-        rounded.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
+        rounded.add(microseconds / 1_000_000 if microseconds / 1_000_000 <= bound else (microseconds - 1) / 1_000_000)
     return tuple(sorted(rounded))
 
 
@@ -149,14 +149,14 @@ def _seconds_of_text(text: str) -> float:
         raise InvalidValue(text) from error
     microseconds = (moment - _NAIVE_EPOCH) // _MICROSECOND + int((fraction or "")[:6].ljust(6, "0"))
     if sign is None:
-        return microseconds / 1e6
+        return microseconds / 1_000_000
     hours_ahead, minutes_ahead = int(hours), int(minutes or 0)
     if hours_ahead > 23 or minutes_ahead > 59:
         raise InvalidValue(text)
     ahead = (hours_ahead * 60 + minutes_ahead) * 60_000_000
-    return (microseconds - ahead if sign == "+" else microseconds + ahead) / 1e6
+    return (microseconds - ahead if sign == "+" else microseconds + ahead) / 1_000_000
 
 
 def _seconds_of(moment: datetime) -> float:
     aware = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment
-    return (aware - _EPOCH) // _MICROSECOND / 1e6
+    return (aware - _EPOCH) // _MICROSECOND / 1_000_000

@@ -22,6 +22,9 @@ from flask_boxkite.cli import boxkite
 
 ROOT = Path(__file__).parent.parent.parent
 
+PLACE = "Is it the right place? Files of records stand in folders of their dates: 2026-01-31/0800_….txt."
+"""Remedy where there are no records."""
+
 
 # Each child goes on as a Python that has just been started for a module, with a command line of its own: the package
 # takes a process for a worker of its parent if both have the same.

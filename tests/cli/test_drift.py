@@ -36,7 +36,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import read_directory
 from flask_boxkite.records import Records
-from tests.cli.commands import ROOT, people, run
+from tests.cli.commands import PLACE, ROOT, people, run
 from tests.drift.timelines import timeline_of
 from tests.live.directories import fold, later
 from tests.peers import Gunicorn, fetch, wait_for
@@ -555,7 +555,7 @@ def test_html_of_records_has_what_the_server_says(world: World) -> None:
 
 def test_records_are_of_a_period(world: World) -> None:
     words = ["--records", world.records, "--baseline", world.baseline]
-    note = f"There are no records of this model and period at '{world.records}'. Is it the right place?"
+    note = f"There are no records of this model and period at '{world.records}'. {PLACE}"
     for period in (["--end", "2020-01-01"], ["--model", "fraud"]):
         result = drift(*words, *period)
         assert (result.exit_code, result.stderr) == (0, "")
@@ -569,7 +569,7 @@ def test_where_no_record_was_found_nothing_has_passed(world: World, tmp_path: Pa
     result = drift("--records", tmp_path, "--baseline", world.baseline, "--fail-on", "major")
     assert (result.exit_code, result.output) == (
         1,
-        f"Error: There are no records of this model and period at '{tmp_path}'. Is it the right place?\n",
+        f"Error: There are no records of this model and period at '{tmp_path}'. {PLACE}\n",
     )
 
 

@@ -18,7 +18,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli import boxkite
 from flask_boxkite.performance.wording import as_markdown, as_text
 from flask_boxkite.records import Records
-from tests.cli.commands import run
+from tests.cli.commands import PLACE, run
 from tests.cli.served_outcomes import TOKEN, World
 from tests.cli.test_drift import answering
 from tests.peers import fetch, wait_for
@@ -250,7 +250,7 @@ def test_without_outcomes_there_is_the_expectation(world: Judged) -> None:
 
 def test_where_no_record_was_found_nothing_has_passed(world: Judged, tmp_path: Path) -> None:
     words = ["--records", tmp_path, "--baseline", world.baseline, "--outcomes", world.outcomes]
-    message = f"There are no records of this model and period at '{tmp_path}'. Is it the right place?\n"
+    message = f"There are no records of this model and period at '{tmp_path}'. {PLACE}\n"
     assert performance(*words).stderr == message
     result = performance(*words, "--fail-on", "worse")
     assert (result.exit_code, result.output) == (1, f"Error: {message}")
