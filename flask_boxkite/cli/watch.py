@@ -240,10 +240,10 @@ def _tell(
     """
     now, key = time.time(), "output" if receiver is None else receiver.key
     episodes.see(judged, now)
-    _remember(episodes, state)  # before anything is sent that could not be remembered
     telling = episodes.to_tell(key, now)
     failure = ""
     if telling is not None:
+        _remember(episodes, state)  # nothing is sent that could not be remembered
         notification = telling.notification(time=now, **sender._asdict())
         write(f"{notification.text}\n", None)
         failure = _sent(receiver, notification)

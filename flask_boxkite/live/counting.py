@@ -163,14 +163,6 @@ class VariableCounter:
         located = _room(len(rows), len(self._cells))
         return self._batches.count(rows, located)[0], located
 
-    def locate(self, rows: Any) -> NDArray[np.int32]:
-        """Return the cell of each value, shape (rows, variables).
-
-        Args:
-            rows: List of rows, or array of shape (rows, columns), in the order of the variables.
-        """
-        return self._batches.locate(rows)
-
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
         self.rows.count((value,), increments)

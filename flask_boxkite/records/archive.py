@@ -392,19 +392,15 @@ class Records:
             for piece in rarely_collected(pieces):
                 counting.add(piece)
                 self._model(may_be_several=may_be_several)
-            self._warn_of_loss()
-            return counting
-        self._counts = ReadCounts()
-        for counted, counts in count_shares(self._executor, self._reader, job, files):
-            self._counts.join(counts)
-            self._model(may_be_several=may_be_several)
-            counting.join(counted)
-        self._warn_of_loss()
+        else:
+            self._counts = ReadCounts()
+            for counted, counts in count_shares(self._executor, self._reader, job, files):
+                self._counts.join(counts)
+                self._model(may_be_several=may_be_several)
+                counting.join(counted)
+        if loss := self._counts.loss:
+            logger.warning("%s", loss)
         return counting
-
-    def _warn_of_loss(self) -> None:
-        if self._counts.loss:
-            logger.warning(self._counts.loss)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
         """Return the model of the records; None if there are no records, or if they are of several models."""

@@ -60,11 +60,15 @@ class Decoder:
     one: Callable[[bytes], Record]
     shallow: Callable[[bytes], list[Record]]
 
-    def block(self, block: bytes) -> list[Record] | None:
+    def block(self, block: bytes, most_rows: int) -> list[Record] | None:
         """Return the records of a block of lines, at once.
 
+        Args:
+            block: Lines, each of which ends.
+            most_rows: Most rows of a record.
+
         Returns:
-            None if a line is not one record, has many levels, or more rows than it has bytes for.
+            None if a line is not one record, has many levels, or more rows than allowed or than it has bytes for.
         """
         try:
             with no_collection():
@@ -77,7 +81,9 @@ class Decoder:
         if len(ends) != len(records):
             return None
         rows = list(map(_rows, records))
-        if max(rows) > FEW_ROWS and (np.array(rows) > np.maximum((np.diff(ends, prepend=-1) - 1) // 2, FEW_ROWS)).any():
+        if (most := max(rows)) > most_rows:
+            return None
+        if most > FEW_ROWS and (np.array(rows) > np.maximum((np.diff(ends, prepend=-1) - 1) // 2, FEW_ROWS)).any():
             return None
         return records
 

@@ -84,8 +84,8 @@ def records_of(block: bytes, decode: Decoder, counts: ReadCounts, most_rows: int
         counts: Counts, to which damage is added.
         most_rows: Most rows of a record.
     """
-    records = decode.block(block)
-    if records is not None and max(map(_rows, records)) <= most_rows:
+    records = decode.block(block, most_rows)
+    if records is not None:
         return records
     return _one_by_one(lines_in(block, counts), decode, counts, most_rows)[1]
 
@@ -101,8 +101,8 @@ def decoded(
         counts: Counts, to which damage is added.
         most_rows: Most rows of a record.
     """
-    records = decode.block(b"\n".join([*lines, b""]))
-    if records is not None and max(map(_rows, records)) <= most_rows:
+    records = decode.block(b"\n".join([*lines, b""]), most_rows)
+    if records is not None:
         return lines, records
     return _one_by_one(lines, decode, counts, most_rows)
 

@@ -147,7 +147,7 @@ def shown(item: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["a record", "a list", "as many rows as can be", "many rows"])
 def test_usual_lines_are_read_at_once(name: str) -> None:
-    records = decoder(["a"]).block(PIECES[name] * 3)
+    records = decoder(["a"]).block(PIECES[name] * 3, 1000)
     assert records is not None
     assert len(records) == 3
 

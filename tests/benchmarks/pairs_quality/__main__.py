@@ -126,7 +126,7 @@ def _is_called(baseline: Baseline, rows: Rows) -> bool:
     layout = ModelCells.of(baseline)
     counter, pairs = VariableCounter(layout.features, 0, layout.size), pair_cells(layout)
     assert pairs is not None
-    counts = pairs.of_rows(counter.locate(rows), None)
+    counts = pairs.of_rows(counter.count_and_locate(rows)[1], None)
     timeline = Timeline(np.array([-np.inf]), np.zeros((1, 0), np.int64), None, np.inf, counts[np.newaxis])
     plan = Plan.of(baseline, ALPHA * baseline.tests / len(baseline.pairs))  # pairs alone are judged
     found = PairScan(baseline, timeline, plan).drifts(0)

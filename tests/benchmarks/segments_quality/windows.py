@@ -228,7 +228,7 @@ class Model:
         tally = Tally()
         self._features.count(Table(None, list(map(list, zip(*rows.features().values(), strict=True)))), tally)
         assert tally.located is not None
-        return [tally.located, self._outputs.locate(rows.score[:, np.newaxis])]
+        return [tally.located, self._outputs.count_and_locate(rows.score[:, np.newaxis])[1]]
 
     def _slots(
         self, cells: list[NDArray[np.int32]], times: NDArray[np.float64], batch: int
