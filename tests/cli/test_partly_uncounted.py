@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
-from flask_boxkite import Boxkite, ModelMonitoringService
+from flask_boxkite import Boxkite
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift.uncounted import Uncounted
 from flask_boxkite.records import Records, compact
+from tests.cli.shops import serving, shop_app, shop_source
 
 REQUESTS = 200
 HINT = "'data' has 'rows'; the features of the baseline are 'age', 'city'."
@@ -66,32 +64,13 @@ class Shop:
 
     def source(self, kind: str) -> list[str]:
         """Return the options of a command that name the source of the counts."""
-        return {
-            "page": ["--url", self.url],
-            "directory": ["--state-dir", str(self.directory / "state")],
-            "records": ["--records", f"{self.directory / 'logs'}", "--baseline", f"{self.baseline}"],
-        }[kind]
+        return shop_source(self.directory, self.url, kind)
 
 
-def serving(directory: Path, *, lost: int, silent: int, empty: int) -> Iterator[Shop]:
+def shops(directory: Path, *, lost: int, silent: int, empty: int) -> Iterator[Shop]:
     """Serve an app of which some requests, and some answers, have another form."""
     rng = np.random.default_rng(0)
-    price = rng.random(300)
-    ModelMonitoringService.export_text(
-        {"age": rng.random(300), "city": rng.choice(["a", "b"], 300)},
-        {"quote": price},
-        directory / "b.prom",
-        actual=price + rng.normal(0, 0.1, 300),
-        model="shop",
-        segments=["city"],
-    )
-    app = Flask("shop")
-    app.config.update(
-        BOXKITE_BASELINE=directory / "b.prom",
-        BOXKITE_LOG_DIR=directory / "logs",
-        BOXKITE_STATE_DIR=directory / "state",
-        BOXKITE_DASHBOARD_PATH="/boxkite",
-    )
+    app = shop_app(directory, rng, segments=["city"])
     monitor = Boxkite(app)
     good = ({"quote": value} for value in rng.random(REQUESTS).tolist())
     answers = chain([{"other": 1}] * silent, [{"quote": "x"}] * empty, good)
@@ -108,31 +87,26 @@ def serving(directory: Path, *, lost: int, silent: int, empty: int) -> Iterator[
         is_lost = number >= REQUESTS - lost
         assert client.post("/quote", json={"data": {"rows": [row]}} if is_lost else row).status_code == 200
     monitor.close()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Shop(
-        monitor,
-        client,
-        directory,
-        f"http://127.0.0.1:{server.server_port}/boxkite",
-        lost=lost,
-        silent=silent,
-        empty=empty,
-    )
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app) as url:
+        yield Shop(
+            monitor,
+            client,
+            directory,
+            url,
+            lost=lost,
+            silent=silent,
+            empty=empty,
+        )
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    yield from serving(tmp_path_factory.mktemp("many"), lost=60, silent=35, empty=5)
+    yield from shops(tmp_path_factory.mktemp("many"), lost=60, silent=35, empty=5)
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    yield from serving(tmp_path_factory.mktemp("few"), lost=4, silent=2, empty=1)
+    yield from shops(tmp_path_factory.mktemp("few"), lost=4, silent=2, empty=1)
 
 
 def tables(shop: Shop, directory: Path) -> Path:

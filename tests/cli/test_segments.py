@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,13 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask, Response
-from werkzeug.serving import make_server
 
 from flask_boxkite import Baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift.segments import SegmentReport
 from flask_boxkite.drift.wording import percent
 from tests.cli.commands import refused, run
+from tests.cli.shops import serving
 from tests.web.segmented import columns, segmented_app, send, trained
 
 TOKEN = "open-sesame"
@@ -56,20 +54,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("segments"))
     with serving(world.app) as world.url:
         yield world
-
-
-@contextmanager
-def serving(app: Flask) -> Iterator[str]:
-    """Serve an app from a thread; give the address of its page."""
-    server = make_server("127.0.0.1", 0, app)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}/boxkite"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def drift(*words: str | Path) -> Result:

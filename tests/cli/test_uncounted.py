@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
-from werkzeug.serving import make_server
 
-from flask_boxkite import Boxkite, ModelMonitoringService
+from flask_boxkite import Boxkite
 from flask_boxkite.cli import boxkite
 from flask_boxkite.records import Records
+from tests.cli.shops import serving, shop_app, shop_source
 
 REQUESTS = 40
 ROWS = [{"age": 0.5, "city": "a"}]
@@ -38,31 +36,13 @@ class Shop:
 
     def source(self, kind: str) -> list[str]:
         """Return the options of a command that name the source of the counts."""
-        return {
-            "page": ["--url", self.url],
-            "directory": ["--state-dir", str(self.directory / "state")],
-            "records": ["--records", f"{self.directory / 'logs'}", "--baseline", f"{self.directory / 'b.prom'}"],
-        }[kind]
+        return shop_source(self.directory, self.url, kind)
 
 
-def serving(directory: Path, **places: str) -> Iterator[Shop]:
+def shops(directory: Path, **places: str) -> Iterator[Shop]:
     """Serve an app whose view takes nested JSON and answers with such."""
     rng = np.random.default_rng(0)
-    price = rng.random(300)
-    ModelMonitoringService.export_text(
-        {"age": rng.random(300), "city": rng.choice(["a", "b"], 300)},
-        {"quote": price},
-        directory / "b.prom",
-        actual=price + rng.normal(0, 0.1, 300),
-        model="shop",
-    )
-    app = Flask("shop")
-    app.config.update(
-        BOXKITE_BASELINE=directory / "b.prom",
-        BOXKITE_LOG_DIR=directory / "logs",
-        BOXKITE_STATE_DIR=directory / "state",
-        BOXKITE_DASHBOARD_PATH="/boxkite",
-    )
+    app = shop_app(directory, rng)
     monitor = Boxkite(app)
 
     @app.post("/quote")
@@ -74,23 +54,18 @@ def serving(directory: Path, **places: str) -> Iterator[Shop]:
     for _ in range(REQUESTS):
         assert client.post("/quote", json={"data": {"rows": ROWS}}).status_code == 200
     monitor.close()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Shop(monitor, directory, f"http://127.0.0.1:{server.server_port}/boxkite")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app) as url:
+        yield Shop(monitor, directory, url)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    yield from serving(tmp_path_factory.mktemp("shop"))
+    yield from shops(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    yield from serving(tmp_path_factory.mktemp("half"), output="result.quotes")
+    yield from shops(tmp_path_factory.mktemp("half"), output="result.quotes")
 
 
 def command(name: str, *words: str) -> Result:
